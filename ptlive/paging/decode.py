@@ -1,0 +1,101 @@
+"""The entries of one level's tables: read in one batch, and classified."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ptlive.paging import rights
+from ptlive.paging.format import Kind
+from ptlive.paging.graph import Floor
+
+if TYPE_CHECKING:
+    from ptlive.arrays import U8, U64, Bool, Index, Memory
+    from ptlive.paging.format import Format, Level
+    from ptlive.paging.nodes import Nodes
+
+
+def decode(fmt: Format, lvl: int, memory: Memory, nodes: Nodes) -> Floor:
+    """Read the nodes' tables of level `lvl` and classify their entries in range."""
+    level = fmt.level(lvl)
+    entries, start, readable = _load(level, memory, nodes)
+    position = np.flatnonzero(fmt.present(entries))
+    node = _owner(position, start)
+    entry = entries[position]
+    leaf = level.leaf(entry)
+    # At the last level there is no table to refer to.
+    kind = np.where(leaf, Kind.LEAF, Kind.TABLE if lvl > 1 else Kind.MALFORMED).astype(np.uint8)
+    kind[level.malformed(entry, leaf)] = Kind.MALFORMED
+    if level.table_bits:
+        bits = level.table_bits(entry)
+        oversized = (bits == 0) | (bits > nodes.shift[node])
+        kind[oversized & (kind == Kind.TABLE)] = Kind.MALFORMED
+    if level.leaf_bits:
+        kept = _first_of_groups(level, nodes, start, position, node, entry, kind)
+        position, node, entry, kind = position[kept], node[kept], entry[kept], kind[kept]
+    return Floor(
+        fmt=fmt,
+        lvl=lvl,
+        nodes=nodes,
+        readable=readable,
+        entries=entries,
+        start=start,
+        position=position,
+        node=node,
+        entry=entry,
+        kind=kind,
+        rights=rights.fold(fmt, nodes.rights[node], entry),
+        child=np.full(position.size, -1, dtype=np.intp),
+    )
+
+
+def _load(level: Level, memory: Memory, nodes: Nodes) -> tuple[U64, Index, Bool]:
+    """Read each distinct table once.
+
+    Returns the entries in range, uint64[m], one node after the other; where
+    each node's begin, intp[n+1]; and which nodes' tables could be read.
+    """
+    base = np.zeros(nodes.table.size, dtype=np.intp)
+    readable = np.zeros(nodes.table.size, dtype=np.bool_)
+    blocks: list[U64] = []
+    size = 0
+    for bits in np.unique(nodes.bits).tolist():
+        members = np.flatnonzero(nodes.bits == bits)
+        tables, row = np.unique(nodes.table[members], return_inverse=True)
+        data, valid = memory.read(tables, level.entry_size << bits)
+        blocks.append(data.reshape(-1).view(level.entry).astype(np.uint64, copy=False))
+        base[members] = size + (row.astype(np.intp) << bits)
+        readable[members] = valid[row]
+        size += blocks[-1].size
+    flat = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+    base += (nodes.first >> nodes.shift).astype(np.intp)
+    count = np.where(readable, (nodes.last >> nodes.shift) - (nodes.first >> nodes.shift) + 1, 0)
+    start = np.zeros(nodes.table.size + 1, dtype=np.intp)
+    np.cumsum(count.astype(np.intp), out=start[1:])
+    if start[-1] == flat.size and (base == start[:-1]).all():
+        return flat, start, readable  # every table whole and in order: nothing to gather
+    gathered = np.repeat(base - start[:-1], np.diff(start)) + np.arange(start[-1])
+    return flat[gathered], start, readable
+
+
+def _owner(position: Index, start: Index) -> Index:
+    """Return for each position, in ascending order, which node's slice holds it."""
+    edges = np.searchsorted(position, start)
+    return np.repeat(np.arange(start.size - 1), np.diff(edges))
+
+
+def _first_of_groups(
+    level: Level, nodes: Nodes, start: Index, position: Index, node: Index, entry: U64, kind: U8
+) -> Index:
+    """Keep one edge of each group of neighbouring entries that make one leaf."""
+    assert level.leaf_bits is not None
+    shift = nodes.shift[node]
+    index = (position - start[node]).astype(np.uint64) + (nodes.first >> nodes.shift)[node]
+    wider = np.where(kind == Kind.LEAF, np.maximum(level.leaf_bits(entry), shift) - shift, 0)
+    group = index >> wider.astype(np.uint64)
+    member = np.zeros(position.size, dtype=np.bool_)
+    member[1:] = (wider[1:] > 0) & (wider[1:] == wider[:-1])
+    member[1:] &= (group[1:] == group[:-1]) & (node[1:] == node[:-1])
+    return np.flatnonzero(~member)

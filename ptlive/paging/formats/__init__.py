@@ -1,0 +1,1 @@
+"""One file for each format: data, and a few small operations on entries."""

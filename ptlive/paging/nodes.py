@@ -1,0 +1,95 @@
+"""Nodes: tables together with all that the meaning of their entries depends on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ptlive.paging import rights
+
+if TYPE_CHECKING:
+    from ptlive.arrays import U64, Index
+    from ptlive.paging.format import Format
+
+
+class Nodes(NamedTuple):
+    """Distinct nodes of one level; all columns uint64[n].
+
+    table: physical address of the table
+    rights: folded rights above it (see `rights`)
+    first, last: the clip, as offsets in bytes into what the table spans
+    shift, bits: lowest address bit and width of its index
+    paths: by how many paths it is reached; the only column that is no key
+    """
+
+    table: U64
+    rights: U64
+    first: U64
+    last: U64
+    shift: U64
+    bits: U64
+    paths: U64
+
+
+class Tops(NamedTuple):
+    """Where the walk began: one row for each root and piece of a range in a window.
+
+    space, number: which root and which range; base: linear address of the first
+    byte that the root table spans; node: which node of the top floor.
+    """
+
+    space: Index
+    number: Index
+    base: U64
+    node: Index
+
+
+def plan(fmt: Format, roots: U64, ranges: tuple[U64, U64] | None) -> tuple[Tops, Nodes]:
+    """Cut the ranges to the format's windows; return where each piece enters its root.
+
+    Pieces are ordered by root, then by range, then by address.
+    """
+    roots = np.asarray(roots, dtype=np.uint64).reshape(-1, fmt.roots)
+    windows = np.array([(w.va, w.last_va, w.root) for w in fmt.windows], dtype=np.uint64).T
+    wanted = windows[:2] if ranges is None else np.asarray(ranges, dtype=np.uint64)
+    va = np.maximum(wanted[0][:, None], windows[0])
+    last_va = np.minimum(wanted[1][:, None], windows[1])
+    number, window = np.nonzero(va <= last_va)
+    va, last_va = va[number, window], last_va[number, window]
+    order = np.lexsort((va, number))
+    space, piece = (a.reshape(-1) for a in np.meshgrid(range(len(roots)), order, indexing="ij"))
+
+    level = fmt.level(fmt.top)
+    span = np.uint64((1 << level.span_bits) - 1)
+    same = np.ones(piece.size, dtype=np.uint64)
+    nodes, node = distinct(
+        Nodes(
+            table=roots[space, windows[2].astype(np.intp)[window[piece]]],
+            rights=same * np.uint64(rights.unrestricted(fmt)),
+            first=va[piece] & span,
+            last=last_va[piece] & span,
+            shift=same * np.uint64(level.shift),
+            bits=same * np.uint64(level.index_bits),
+            paths=same,
+        )
+    )
+    return Tops(space, number[piece], va[piece] & ~span, node), nodes
+
+
+def distinct(nodes: Nodes) -> tuple[Nodes, Index]:
+    """Merge equal nodes, adding up their paths; return them and which one each became."""
+    # A column that never differs cannot tell nodes apart. The table sorts first.
+    keys = [column for column in nodes[:-1] if (column != column[:1]).any()]
+    order = np.lexsort(keys[::-1]) if keys else np.arange(nodes.table.size)
+    new = np.zeros(order.size, dtype=np.bool_)
+    new[:1] = True
+    for column in keys:
+        new[1:] |= column[order[1:]] != column[order[:-1]]
+    where = np.empty(order.size, dtype=np.intp)
+    where[order] = np.cumsum(new) - 1
+    first = np.flatnonzero(new)
+    merged = Nodes(*(column[order[first]] for column in nodes))
+    if first.size < order.size:
+        merged = merged._replace(paths=np.add.reduceat(nodes.paths[order], first))
+    return merged, where
