@@ -1,0 +1,19 @@
+"""The guests that come with ptlive: recipes that the launcher can boot."""
+
+from __future__ import annotations
+
+from ptlive.errors import PtliveError
+from ptlive.guests import linux, menu
+from ptlive.guests.recipe import Boot, Recipe
+
+__all__ = ["RECIPES", "Boot", "Recipe", "recipe"]
+
+RECIPES = {made.name: made for made in (menu.RECIPE, linux.RECIPE)}
+
+
+def recipe(name: str) -> Recipe:
+    """Return the recipe of that name. Raises PtliveError when there is none."""
+    try:
+        return RECIPES[name]
+    except KeyError:
+        raise PtliveError(f"No guest '{name}': there are {', '.join(RECIPES)}.") from None

@@ -1,0 +1,43 @@
+"""What a bundled guest is made of, as far as the launcher must know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Boot:
+    """The files that QEMU boots: its `-kernel`, `-initrd` and `-append`.
+
+    `symbols` is an ELF file that names places in the guest, where there is one.
+    """
+
+    kernel: Path
+    initrd: Path | None = None
+    append: str = ""
+    symbols: Path | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One kind of bundled guest.
+
+    `memory` is its usual RAM size in bytes. `ready` is a regular expression for
+    the line on the serial port by which the guest says that it is up; its group
+    `levels` is the number of paging levels that the guest runs with. `patience`
+    is how many seconds that may take. `prepare` makes the files ready and tells
+    long work, one line each, to the function it is given; it raises PtliveError
+    when something is missing.
+    """
+
+    name: str
+    summary: str
+    memory: int
+    ready: str
+    patience: float
+    prepare: Callable[[Callable[[str], None]], Boot]

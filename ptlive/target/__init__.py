@@ -1,0 +1,1 @@
+"""The live guest: attaching to it, its CPU state, and starting QEMU."""

@@ -1,0 +1,206 @@
+"""Starting, awaiting and ending bundled guests under QEMU."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import shutil
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from ptlive.errors import PtliveError
+from ptlive.target import process, running
+from ptlive.target.machine import QEMU, Machine, command_line
+from ptlive.target.running import Guest
+from ptlive.wire.qmp import Qmp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from ptlive.guests.recipe import Boot, Recipe
+
+# QEMU itself is up within 0.1 s; this bounds the wait on a computer that is very busy.
+_START_SECONDS = 20.0
+
+
+def _silent(_line: str) -> None:
+    pass
+
+
+def start(
+    recipe: Recipe,
+    machine: Machine | None = None,
+    *,
+    outlive: bool = False,
+    progress: Callable[[str], None] = _silent,
+) -> Guest:
+    """Start a guest under QEMU and return it; it has yet to boot (see wait_ready).
+
+    It dies with the calling thread, however that ends, unless it is to `outlive`
+    the command. Long preparations are told to `progress`, a line each. Raises
+    PtliveError, with QEMU's last words when it had some, if it cannot be started.
+    """
+    machine = machine or Machine()
+    if not shutil.which(QEMU):
+        raise PtliveError(f"{QEMU} is missing: install the package qemu-system-x86.")
+    machine.check_host()
+    boot = recipe.prepare(progress)
+    # An unnamed file in memory: it cannot be left behind, and the size of /dev/shm,
+    # small in containers, does not bound it. Others open it through QEMU's /proc/PID/fd.
+    ram = os.memfd_create(f"ptlive-{recipe.name}")
+    try:
+        os.ftruncate(ram, machine.memory or recipe.memory)
+        with running.locked() as state:
+            return _start(recipe, machine, boot, ram, state, outlive)
+    finally:
+        os.close(ram)
+
+
+def _start(
+    recipe: Recipe, machine: Machine, boot: Boot, ram: int, state: Path, outlive: bool
+) -> Guest:
+    name, folder, sockets = running.reserve(state, recipe.name)
+    memory = os.fstat(ram).st_size
+    gdb = machine.gdb or f"unix:{sockets / 'gdb.sock'}"
+    command = command_line(
+        machine,
+        boot,
+        ram=f"/proc/self/fd/{ram}",
+        memory=memory,
+        gdb="127.0.0.1:0" if gdb == "free" else gdb,
+        folder=folder,
+        sockets=sockets,
+    )
+    pid: int | None = None
+    try:
+        pid = process.spawn(command, output=folder / "qemu.log", keep=[ram], outlive=outlive)
+        guest = Guest(
+            name=name,
+            kind=recipe.name,
+            levels=machine.levels,
+            accelerator=machine.accel,
+            memory=memory,
+            cpus=machine.cpus,
+            pid=pid,
+            process_started=process.start_time(pid) or 0,
+            started=time.time(),
+            gdb=gdb,
+            qmp=f"unix:{sockets / 'qmp.sock'}",
+            serial=f"unix:{sockets / 'serial.sock'}",
+            ram=f"/proc/{pid}/fd/{ram}",
+            folder=str(folder),
+            socket_folder=str(sockets),
+            symbols=str(boot.symbols) if boot.symbols else None,
+            command=command,
+        )
+        running.record(guest)  # from here on others can end it, should we be killed
+        port = _await_qemu(guest)
+        if port and not gdb.startswith("unix:"):
+            host = "127.0.0.1" if gdb == "free" else gdb.rpartition(":")[0]
+            guest = dataclasses.replace(guest, gdb=f"{host}:{port}")
+            running.record(guest)
+    except BaseException:
+        if pid is not None:
+            process.end(pid, process.start_time(pid) or 0)
+        for leftover in {folder, sockets}:
+            shutil.rmtree(leftover, ignore_errors=True)
+        raise
+    return guest
+
+
+def _await_qemu(guest: Guest) -> str | None:
+    """Wait until QEMU has set itself up, and return the TCP port of its stub, if any."""
+    deadline = time.monotonic() + _START_SECONDS
+    while guest.alive:
+        try:
+            with Qmp(guest.qmp) as qmp:
+                # Answered by QEMU's main loop, which begins once all is set up.
+                devices = qmp.command("query-chardev")
+        except PtliveError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+            continue
+        for device in devices if isinstance(devices, list) else []:
+            if device["label"] == "gdb":
+                found = re.search(r"tcp:\S*:(\d+),server", device["filename"])
+                return found[1] if found else None
+        return None
+    raise PtliveError(f"QEMU did not start: {_last_words(guest)}")
+
+
+def _last_words(guest: Guest) -> str:
+    for path in (guest.qemu_log, guest.serial_log):
+        with suppress(OSError):
+            lines = path.read_text(errors="replace").split("\n")
+            said = [line.strip() for line in lines if line.strip()]
+            if said:
+                return said[-1].removeprefix(f"{QEMU}: ")
+    return "it said nothing."
+
+
+def wait_ready(guest: Guest, recipe: Recipe, *, seconds: float | None = None) -> str:
+    """Wait until the guest says on its serial port that it is up; return that line.
+
+    `seconds` is the time limit, by default the recipe's. Raises PtliveError, with
+    what the guest printed last, when it ends or the time is over before, and when
+    it runs with another number of levels than it was started for.
+    """
+    deadline = time.monotonic() + (recipe.patience if seconds is None else seconds)
+    while True:
+        alive, late = guest.alive, time.monotonic() > deadline
+        line = _ready_line(guest, recipe)
+        if line:
+            if int(line["levels"]) != guest.levels:
+                raise PtliveError(
+                    f"Guest {guest.name} runs with {line['levels']} levels of paging, "
+                    f"not {guest.levels}."
+                )
+            return line[0]
+        if not alive or late:
+            what = "was not ready in time" if alive else "ended while booting"
+            raise PtliveError(f"Guest {guest.name} {what}; the last line: {_last_words(guest)}")
+        time.sleep(0.02)
+
+
+def _ready_line(guest: Guest, recipe: Recipe) -> re.Match[str] | None:
+    try:
+        text = guest.serial_log.read_text(errors="replace").replace("\r", "")
+    except OSError:
+        return None
+    whole_lines = text.rpartition("\n")[0]
+    return re.search(recipe.ready, whole_lines, re.MULTILINE)
+
+
+def stop(guest: Guest) -> None:
+    """End a guest, politely first, and remove what was kept about it."""
+    if guest.alive:
+        with suppress(PtliveError), Qmp(guest.qmp, timeout=2.0) as qmp:
+            qmp.command("quit")
+        if not process.wait_end(guest.pid, guest.process_started, 3.0):
+            process.end(guest.pid, guest.process_started)
+    running.forget(guest)
+
+
+@contextmanager
+def temporary(
+    recipe: Recipe,
+    machine: Machine | None = None,
+    *,
+    progress: Callable[[str], None] = _silent,
+) -> Iterator[Guest]:
+    """Run a guest, booted and ready, for as long as the `with` block lasts.
+
+    It ends with the block, on an exception, Ctrl-C, SIGTERM and SIGHUP too; when
+    this process is killed, the kernel ends it.
+    """
+    with process.orderly_signals():
+        guest = start(recipe, machine, progress=progress)
+        try:
+            wait_ready(guest, recipe)
+            yield guest
+        finally:
+            stop(guest)

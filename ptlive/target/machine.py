@@ -1,0 +1,120 @@
+"""The virtual machine around a bundled guest: its options and its QEMU command line."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ptlive.errors import PtliveError
+from ptlive.wire.qmp import parse_address
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ptlive.guests.recipe import Boot
+
+QEMU = "qemu-system-x86_64"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What a guest runs on.
+
+    `levels` of paging are offered by its CPU (5 or 4; the guest decides); `accel`
+    is "tcg" or "kvm". The gdb stub listens on `gdb`: `HOST:PORT` (port 0: any
+    free one), `unix:PATH`, "free" for a free loopback port, or by default a
+    private unix socket. `memory` is in bytes, by default what the guest's recipe
+    says; `extra` are more QEMU arguments. Raises PtliveError for what cannot be.
+    """
+
+    levels: int = 5
+    accel: str = "tcg"
+    gdb: str | None = None
+    memory: int | None = None
+    cpus: int = 1
+    extra: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.levels not in (4, 5):
+            raise PtliveError(f"x86-64 pages with 4 or 5 levels, not {self.levels}.")
+        if self.accel not in ("tcg", "kvm"):
+            raise PtliveError(f"No accelerator '{self.accel}': there are tcg and kvm.")
+        if self.memory is not None and (self.memory <= 0 or self.memory % (1 << 20)):
+            raise PtliveError("A guest's RAM is a whole number of megabytes, at least one.")
+        if self.cpus < 1:
+            raise PtliveError("A guest has at least one CPU.")
+        if self.gdb not in (None, "free"):
+            parse_address(str(self.gdb))
+
+    def check_host(self) -> None:
+        """Check that this computer can run the machine. Raises PtliveError."""
+        if self.accel != "kvm":
+            return
+        if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+            there = os.path.exists("/dev/kvm")
+            why = "may not be opened by this user (group kvm)" if there else "is not there"
+            raise PtliveError(f"No KVM here: /dev/kvm {why}; use TCG.")
+        if self.levels == 5 and not host_has_la57():
+            raise PtliveError("KVM has five levels only on a CPU with LA57: use 4 levels or TCG.")
+
+
+def host_has_la57() -> bool:
+    """Tell whether the computer's own CPU has five-level paging, as Linux lists it."""
+    flags = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return flags is not None and "la57" in flags[1].split()
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes of a RAM size such as `512M` or `3G`. Raises PtliveError."""
+    parts = re.fullmatch(r"(\d+)([MG])", text.strip(), re.IGNORECASE)
+    if not parts or int(parts[1]) == 0:
+        raise PtliveError(f"'{text}' is no memory size: give a number and M or G, such as 512M.")
+    return int(parts[1]) << {"M": 20, "G": 30}[parts[2].upper()]
+
+
+def command_line(
+    machine: Machine, boot: Boot, *, ram: str, memory: int, gdb: str, folder: Path, sockets: Path
+) -> list[str]:
+    """Return the QEMU command for a guest.
+
+    `ram` is the path of its RAM file of `memory` bytes, as QEMU sees it; `gdb` the
+    address for the stub; logs go to `folder`, sockets to `sockets`.
+    """
+    # Five levels need CPUID's LA57 bit; TCG's "max" has it, KVM's has it as the host does.
+    cpu = "max" if machine.levels == 5 else "max,-la57"
+    command = [
+        *(QEMU, "-no-user-config", "-nodefaults", "-display", "none", "-no-reboot"),
+        *("-machine", f"pc,accel={machine.accel},memory-backend=ram"),
+        *("-object", f"memory-backend-file,id=ram,size={memory},share=on,mem-path={ram}"),
+        *("-m", f"{memory >> 20}M", "-smp", str(machine.cpus), "-cpu", cpu),
+        *("-qmp", f"unix:{_comma(sockets / 'qmp.sock')},server=on,wait=off"),
+        *("-gdb", _stub_device(gdb)),
+        # A socket, so that a person can type to the guest, and a log of all it says.
+        "-chardev",
+        f"socket,id=serial,path={_comma(sockets / 'serial.sock')},server=on,wait=off,"
+        f"logfile={_comma(folder / 'serial.log')}",
+        *("-serial", "chardev:serial"),
+        *("-debugcon", f"file:{folder / 'debugcon.log'}"),
+        *("-kernel", str(boot.kernel)),
+    ]
+    if boot.initrd:
+        command += ["-initrd", str(boot.initrd)]
+    if boot.append:
+        command += ["-append", boot.append]
+    return [*command, *machine.extra]
+
+
+def _comma(path: Path | str) -> str:
+    """Return a path for QEMU's option parser, which takes a doubled comma for one."""
+    return str(path).replace(",", ",,")
+
+
+def _stub_device(gdb: str) -> str:
+    place = parse_address(gdb)
+    if isinstance(place, str):
+        return f"unix:{_comma(place)},server=on,wait=off"
+    host, port = place
+    return f"tcp:[{host}]:{port}" if ":" in host else f"tcp:{host}:{port}"

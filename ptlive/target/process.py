@@ -1,0 +1,134 @@
+"""Processes that ptlive starts: begun, recognised again, ended.
+
+A process is named by its number and its start time, because the kernel gives a
+number out again once its owner is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import threading
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from ptlive.errors import PtliveError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import FrameType
+
+
+def spawn(
+    argv: Sequence[str], *, output: Path, keep: Sequence[int] = (), outlive: bool = False
+) -> int:
+    """Start a program in a session of its own and return its process id.
+
+    Its input is empty, its output goes to the file `output`; it inherits the
+    file descriptors in `keep`. In its own session, a Ctrl-C meant for ptlive does
+    not reach it. Unless `outlive`, the kernel kills it when the calling thread
+    ends, however that ends (prctl(2), PR_SET_PDEATHSIG). Raises PtliveError when
+    the program cannot be executed.
+    """
+    # setpriv is part of util-linux, which every Debian has; unlike a preexec_fn it
+    # runs nothing of ours between fork and exec, which threads could deadlock.
+    command = list(argv) if outlive else ["setpriv", "--pdeathsig", "KILL", "--", *argv]
+    for descriptor in keep:
+        os.set_inheritable(descriptor, True)
+    try:
+        return os.posix_spawnp(
+            command[0],
+            command,
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+            setsigmask=[],
+            setsigdef=[signal.SIGPIPE],
+        )
+    except OSError as error:
+        raise PtliveError(f"Cannot run {command[0]}: {error.strerror}.") from error
+    finally:
+        for descriptor in keep:
+            os.set_inheritable(descriptor, False)
+
+
+def start_time(pid: int) -> int | None:
+    """Return when the process started, in clock ticks since boot; None if it is gone.
+
+    A process that has ended and only waits for its parent counts as gone.
+    """
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)  # ours or not: if it is, take it off the table
+    try:
+        # The name in parentheses may hold spaces; proc(5) counts fields from 1, the
+        # state is field 3 and the start time field 22.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def end(pid: int, started: int, *, patience: float = 3.0) -> None:
+    """End a process: SIGTERM, then, after `patience` seconds, SIGKILL.
+
+    Nothing is sent when the number now belongs to another process.
+    """
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return
+        try:
+            if start_time(pid) != started:
+                return
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle, number)
+        finally:
+            os.close(handle)
+        if wait_end(pid, started, patience):
+            return
+    raise PtliveError(f"Process {pid} does not end, not even by SIGKILL.")
+
+
+def wait_end(pid: int, started: int, seconds: float) -> bool:
+    """Wait at most `seconds` for a process to end, and tell whether it has."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        if start_time(pid) == started:
+            select.select([handle], [], [], seconds)
+    finally:
+        os.close(handle)
+    return start_time(pid) != started
+
+
+@contextmanager
+def orderly_signals() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into SystemExit, so that clean-up code runs.
+
+    Only where the default action, sudden death, was in force; and only in the main
+    thread, because Python handles signals nowhere else.
+    """
+
+    def leave(number: int, _frame: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    changed = []
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, leave)
+                changed.append(number)
+    try:
+        yield
+    finally:
+        for number in changed:
+            signal.signal(number, signal.SIG_DFL)

@@ -1,0 +1,1 @@
+"""Bytes in, bytes out: gdb driven through its machine interface, and its remote protocol."""

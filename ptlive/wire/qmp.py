@@ -1,0 +1,104 @@
+"""QEMU's own control channel (QMP), as plain calls.
+
+The protocol is spoken by the library qemu.qmp, which is asynchronous and takes
+0.1 s to import: both stay inside this file.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from ptlive.errors import PtliveError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+_T = TypeVar("_T")
+
+
+def parse_address(text: str) -> str | tuple[str, int]:
+    """Return the socket path of `unix:PATH`, or (host, port) of `HOST:PORT`.
+
+    Raises PtliveError for anything else.
+    """
+    if text.startswith("unix:") and len(text) > len("unix:"):
+        return text.removeprefix("unix:")
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise PtliveError(f"'{text}' is no address: give HOST:PORT or unix:PATH.")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+class Qmp:
+    """One QMP session with a QEMU.
+
+    `address` is `HOST:PORT` or `unix:PATH`; `timeout` bounds the connection and
+    each command, in seconds. Raises PtliveError when nothing answers there, or
+    when what answers is no QMP. QEMU serves one client per QMP socket: a second
+    one waits for its greeting until the time is over.
+    """
+
+    def __init__(self, address: str, *, timeout: float = 5.0) -> None:
+        import asyncio
+
+        from qemu.qmp import QMPClient
+
+        # The library logs what it also raises; one report to the user is enough.
+        logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL + 1)
+        target = parse_address(address)
+        self._address, self._timeout = address, timeout
+        self._loop = asyncio.new_event_loop()
+        self._client = QMPClient("ptlive")
+        try:
+            self._run(self._client.connect(target))
+        except PtliveError:
+            self.close()
+            raise
+
+    def command(self, name: str, **arguments: object) -> object:
+        """Execute one QMP command and return its answer.
+
+        An underscore in an argument's name stands for QMP's dash. Raises
+        PtliveError when QEMU refuses the command or does not answer.
+        """
+        given = {key.replace("_", "-"): value for key, value in arguments.items()}
+        return self._run(self._client.execute(name, given or None))
+
+    def human(self, line: str) -> str:
+        """Execute one line of QEMU's human monitor and return what it prints."""
+        return str(self.command("human-monitor-command", command_line=line))
+
+    def close(self) -> None:
+        """End the session; the guest goes on as it is. Closing twice is harmless."""
+        if self._loop.is_closed():
+            return
+        try:
+            self._run(self._client.disconnect())
+        except PtliveError:
+            pass  # the far end is gone, which is what was wanted
+        finally:
+            self._loop.close()
+
+    def _run(self, work: Coroutine[object, object, _T]) -> _T:
+        import asyncio
+
+        from qemu.qmp import ExecuteError, QMPError
+
+        try:
+            return self._loop.run_until_complete(asyncio.wait_for(work, self._timeout))
+        except ExecuteError as error:
+            raise PtliveError(f"QEMU refused over QMP: {error}.") from error
+        except TimeoutError as error:
+            raise PtliveError(
+                f"QMP at {self._address} gave no answer within {self._timeout:g} s "
+                "(it serves one client at a time)."
+            ) from error
+        except (QMPError, OSError) as error:
+            raise PtliveError(f"No QMP at {self._address}: {error}.") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
