@@ -1,0 +1,212 @@
+"""Whether an access may happen, and which fault the CPU raises if not.
+
+The rules of x86-64: SDM vol. 3A 4.6 "Access Rights", 4.6.2 "Protection Keys"
+and 4.7 "Page-Fault Exceptions" (figure 4-12, the error code).
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ptlive.paging import rights
+from ptlive.paging.format import Kind
+from ptlive.paging.translate import NOT_TRANSLATED
+
+if TYPE_CHECKING:
+    from ptlive.arrays import U8, U32, Bool
+    from ptlive.paging.format import Format
+    from ptlive.paging.translate import Translations
+
+ALLOWED = 0
+GENERAL_PROTECTION = 13
+PAGE_FAULT = 14
+UNPREDICTABLE = 255  # the tables do not say, as where a table lies in no memory
+
+
+class Fault(enum.IntFlag):
+    """Bits of the page-fault error code."""
+
+    P = 1 << 0  # clear: an entry was not present
+    WR = 1 << 1
+    US = 1 << 2
+    RSVD = 1 << 3
+    ID = 1 << 4
+    PK = 1 << 5
+    SS = 1 << 6
+    HLAT = 1 << 7
+    SGX = 1 << 15
+
+
+class Access(enum.Enum):
+    """Whether an access reads, writes or fetches."""
+
+    READ = "read"
+    WRITE = "write"
+    FETCH = "fetch"
+
+
+@dataclass(frozen=True)
+class AccessKind:
+    """An access as far as paging tells accesses apart.
+
+    ac: RFLAGS.AC, which lets explicit supervisor accesses through SMAP.
+    """
+
+    access: Access
+    user: bool = False
+    ac: bool = False
+
+    @property
+    def name(self) -> str:
+        """The kind in words, such as "supervisor read, AC=1"."""
+        mode = "user" if self.user else "supervisor"
+        return f"{mode} {self.access.value}{', AC=1' if self.ac else ''}"
+
+
+_R, _W, _F = Access.READ, Access.WRITE, Access.FETCH
+ACCESS_KINDS = {
+    "supervisor-read": AccessKind(_R),
+    "supervisor-write": AccessKind(_W),
+    "supervisor-fetch": AccessKind(_F),
+    "supervisor-read-ac": AccessKind(_R, ac=True),
+    "supervisor-write-ac": AccessKind(_W, ac=True),
+    "user-read": AccessKind(_R, user=True),
+    "user-write": AccessKind(_W, user=True),
+    "user-fetch": AccessKind(_F, user=True),
+}
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The control bits that decide about accesses (SDM vol. 3A 4.1.3).
+
+    pkru: the PKRU register; None if it is not known. Without PKE it has no effect.
+    """
+
+    wp: bool = True
+    smep: bool = False
+    smap: bool = False
+    nxe: bool = True
+    pke: bool = False
+    pkru: int | None = 0
+
+    @property
+    def key_matters(self) -> bool:
+        """Whether an answer may depend on protection keys whose rights are not known."""
+        return self.pke and self.pkru is None
+
+
+@dataclass(frozen=True, eq=False)
+class Verdicts:
+    """The outcome of n accesses: vector uint8[n], ALLOWED if none; error_code uint32[n]."""
+
+    vector: U8
+    error_code: U32
+
+
+def check(translations: Translations, controls: Controls, kind: AccessKind) -> Verdicts:
+    """Predict one kind of access to each of the translated addresses.
+
+    An access of one byte; `pieces` splits a longer one. UNPREDICTABLE where a
+    table lies in no memory, or where a protection key decides and PKRU is not
+    known.
+    """
+    fmt = translations.fmt
+    reached, malformed = translations.mapped, translations.kind == Kind.MALFORMED
+    user_page = rights.granted(fmt, translations.rights, "user")
+    writable = rights.granted(fmt, translations.rights, "write")
+    executable = rights.granted(fmt, translations.rights, "execute")
+    nothing = np.zeros(reached.size, dtype=np.bool_)
+
+    denied = nothing
+    if kind.user:
+        denied = denied | ~user_page
+    elif kind.access is Access.FETCH:
+        denied = denied | (user_page if controls.smep else nothing)
+    elif controls.smap and not kind.ac:
+        denied = denied | user_page
+    if kind.access is Access.WRITE and (kind.user or controls.wp):
+        denied = denied | ~writable
+    if kind.access is Access.FETCH:
+        denied = denied | ~executable
+
+    key_denies, key_open = nothing, nothing
+    if controls.pke and kind.access is not Access.FETCH:
+        if controls.pkru is None:
+            key_open = user_page & reached
+        else:
+            key_denies = user_page & reached & _key_denies(fmt, translations, controls, kind)
+
+    fails = (reached & (denied | key_denies)) | malformed | (translations.kind == Kind.ABSENT)
+    code = np.where(reached | malformed, np.uint32(Fault.P), np.uint32(0))
+    code |= np.where(malformed, np.uint32(Fault.RSVD), np.uint32(0))
+    code |= np.where(key_denies, np.uint32(Fault.PK), np.uint32(0))
+    code |= np.uint32(Fault.WR if kind.access is Access.WRITE else 0)
+    code |= np.uint32(Fault.US if kind.user else 0)
+    if kind.access is Access.FETCH and (controls.nxe or controls.smep):
+        code |= np.uint32(Fault.ID)
+
+    vector = np.where(fails, np.uint8(PAGE_FAULT), np.uint8(ALLOWED))
+    # A non-canonical address never reaches paging: #GP(0), SDM vol. 1 3.3.7.1.
+    vector[translations.kind == NOT_TRANSLATED] = GENERAL_PROTECTION
+    # PKRU decides whether an allowed access faults, and the PK bit of one that faults.
+    vector[(translations.kind == Kind.UNREADABLE) | key_open] = UNPREDICTABLE
+    code[vector != PAGE_FAULT] = 0
+    return Verdicts(vector, code)
+
+
+def _key_denies(
+    fmt: Format, translations: Translations, controls: Controls, kind: AccessKind
+) -> Bool:
+    """Tell where PKRU denies a data access to a user-mode address (SDM vol. 3A 4.6.2)."""
+    assert controls.pkru is not None
+    key = np.zeros(translations.va.size, dtype=np.uint64)
+    for lvl in np.unique(translations.lvl[translations.mapped]).tolist():
+        mask = next(f.mask for f in fmt.level(lvl).fields if f.name == "PK")
+        here = translations.lvl == lvl
+        low = (mask & -mask).bit_length() - 1
+        key[here] = (translations.entry[here] & np.uint64(mask)) >> np.uint64(low)
+    bits = np.uint64(controls.pkru) >> (key * np.uint64(2))
+    denies: Bool = (bits & np.uint64(1)) != 0
+    if kind.access is Access.WRITE and (kind.user or controls.wp):
+        denies = denies | ((bits & np.uint64(2)) != 0)
+    return denies
+
+
+def pieces(va: int, length: int, page: int = 1 << 12) -> list[tuple[int, int]]:
+    """Split an access of `length` bytes at `va` where it may cross a page.
+
+    Returns (va, length) in address order, modulo 2**64. The CPU reports the
+    first piece that fails; CR2 is then that piece's address.
+    """
+    result = []
+    while length > 0:
+        size = min(length, page - va % page)
+        result.append((va, size))
+        va, length = (va + size) % (1 << 64), length - size
+    return result
+
+
+def describe(error_code: int) -> list[str]:
+    """Return the error code's bits in words, low bits first (SDM figure 4-12)."""
+    code = Fault(error_code)
+    words = [
+        "P=1: every entry of the path was present"
+        if Fault.P in code
+        else "P=0: an entry of the path was not present",
+        "W/R=1: a write" if Fault.WR in code else "W/R=0: not a write",
+        "U/S=1: a user-mode access" if Fault.US in code else "U/S=0: a supervisor-mode access",
+    ]
+    rest = {
+        Fault.RSVD: "RSVD=1: a reserved bit was set in an entry of the path",
+        Fault.ID: "I/D=1: an instruction fetch",
+        Fault.PK: "PK=1: a protection key forbids it",
+        Fault.SS: "SS=1: a shadow-stack access",
+        Fault.HLAT: "HLAT=1: during hypervisor-managed linear-address translation",
+        Fault.SGX: "SGX=1: an SGX-specific access-control requirement was violated",
+    }
+    return words + [text for bit, text in rest.items() if bit in code]
