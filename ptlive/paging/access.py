@@ -17,8 +17,7 @@ from ptlive.paging.format import Kind
 from ptlive.paging.translate import NOT_TRANSLATED
 
 if TYPE_CHECKING:
-    from ptlive.arrays import U8, U32, Bool
-    from ptlive.paging.format import Format
+    from ptlive.arrays import U8, U32, U64, Bool
     from ptlive.paging.translate import Translations
 
 ALLOWED = 0
@@ -139,7 +138,8 @@ def check(translations: Translations, controls: Controls, kind: AccessKind) -> V
         if controls.pkru is None:
             key_open = user_page & reached
         else:
-            key_denies = user_page & reached & _key_denies(fmt, translations, controls, kind)
+            write = kind.access is Access.WRITE and (kind.user or controls.wp)
+            key_denies = user_page & reached & _key_denies(translations, controls.pkru, write)
 
     fails = (reached & (denied | key_denies)) | malformed | (translations.kind == Kind.ABSENT)
     code = np.where(reached | malformed, np.uint32(Fault.P), np.uint32(0))
@@ -159,21 +159,24 @@ def check(translations: Translations, controls: Controls, kind: AccessKind) -> V
     return Verdicts(vector, code)
 
 
-def _key_denies(
-    fmt: Format, translations: Translations, controls: Controls, kind: AccessKind
-) -> Bool:
-    """Tell where PKRU denies a data access to a user-mode address (SDM vol. 3A 4.6.2)."""
-    assert controls.pkru is not None
+def key_of(translations: Translations) -> U64:
+    """Return each translated address's protection key, uint64[n]; 0 where nothing is mapped."""
     key = np.zeros(translations.va.size, dtype=np.uint64)
     for lvl in np.unique(translations.lvl[translations.mapped]).tolist():
-        mask = next(f.mask for f in fmt.level(lvl).fields if f.name == "PK")
-        here = translations.lvl == lvl
-        low = (mask & -mask).bit_length() - 1
-        key[here] = (translations.entry[here] & np.uint64(mask)) >> np.uint64(low)
-    bits = np.uint64(controls.pkru) >> (key * np.uint64(2))
-    denies: Bool = (bits & np.uint64(1)) != 0
-    if kind.access is Access.WRITE and (kind.user or controls.wp):
-        denies = denies | ((bits & np.uint64(2)) != 0)
+        here = np.flatnonzero(translations.mapped & (translations.lvl == lvl))
+        mask = next(f.mask for f in translations.fmt.level(lvl).fields if f.name == "PK")
+        low = np.uint64((mask & -mask).bit_length() - 1)
+        key[here] = (translations.entry[here] & np.uint64(mask)) >> low
+    return key
+
+
+def _key_denies(translations: Translations, pkru: int, write: bool) -> Bool:
+    """Tell where PKRU denies a data access, if the address is a user-mode one (SDM 4.6.2).
+
+    write: whether it is one that WD applies to.
+    """
+    bits = np.uint64(pkru) >> (key_of(translations) * np.uint64(2))
+    denies: Bool = (bits & np.uint64(0b11 if write else 0b01)) != 0
     return denies
 
 

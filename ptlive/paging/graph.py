@@ -82,6 +82,10 @@ class Floor:
         index: U64 = (position - self.start[node]).astype(np.uint64) + first
         return index
 
+    def offset(self, edges: Index) -> U64:
+        """Return where in its table's span each edge's own begins, in bytes."""
+        return self.index(edges) << self.nodes.shift[self.node[edges]]
+
     def entry_address(self, position: Index, node: Index) -> U64:
         """Return the physical address of the entry at each position."""
         size = np.uint64(self.fmt.level(self.lvl).entry_size)

@@ -33,7 +33,7 @@ def _bases(graph: Graph, depth: int, node: int) -> Iterator[int]:
         return
     above = graph.floors[depth - 1]
     edges = np.flatnonzero(above.child == node)
-    offsets = above.index(edges) << above.nodes.shift[above.node[edges]]
-    for parent, offset in zip(above.node[edges].tolist(), offsets.tolist(), strict=True):
+    parents, offsets = above.node[edges].tolist(), above.offset(edges).tolist()
+    for parent, offset in zip(parents, offsets, strict=True):
         for base in _bases(graph, depth - 1, parent):
             yield (base + offset) % (1 << 64)

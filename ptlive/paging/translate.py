@@ -35,6 +35,13 @@ class Steps:
     kind: U8
     rights: U64
 
+    def take(self, rows: Index) -> Steps:
+        """Return the steps of some rows, renumbered from 0 in their order (ascending)."""
+        kept = np.flatnonzero(np.isin(self.row, rows))
+        names = ("table", "index", "entry_pa", "entry", "kind", "rights")
+        columns = {name: getattr(self, name)[kept] for name in names}
+        return Steps(self.lvl, np.searchsorted(rows, self.row[kept]), **columns)
+
 
 @dataclass(frozen=True, eq=False)
 class Translations:
@@ -63,6 +70,12 @@ class Translations:
         """Which of the addresses have a translation."""
         mapped: Bool = self.kind == Kind.LEAF
         return mapped
+
+    def take(self, rows: Index) -> Translations:
+        """Return some of the translations, in ascending order of their rows."""
+        names = ("va", "kind", "lvl", "entry", "entry_pa", "rights", "pa", "page_bits")
+        columns = {name: getattr(self, name)[rows] for name in names}
+        return Translations(self.fmt, **columns, steps=[step.take(rows) for step in self.steps])
 
     def path(self, row: int) -> list[tuple[Steps, int]]:
         """Return the steps of one address from the root, each with its place in the columns."""

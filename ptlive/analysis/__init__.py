@@ -1,0 +1,1 @@
+"""Answers made from walks: regions, and what is to come beside them."""

@@ -1,0 +1,199 @@
+"""One address, told step by step: its path, its rights, the fault it would get."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ptlive.paging import fields, rights
+from ptlive.paging.access import (
+    ALLOWED,
+    GENERAL_PROTECTION,
+    UNPREDICTABLE,
+    Access,
+    Fault,
+    check,
+    key_of,
+)
+from ptlive.paging.format import Kind
+from ptlive.paging.translate import NOT_TRANSLATED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ptlive.arrays import U8, U64
+    from ptlive.paging.access import AccessKind, Controls
+    from ptlive.paging.format import Format, Level
+    from ptlive.paging.translate import Translations
+
+
+@dataclass(frozen=True)
+class Step:
+    """One entry on the path. `kind` is a `Kind`; reserved: the bits that make it malformed."""
+
+    lvl: int
+    level: Level
+    table: int
+    index: int
+    entry_pa: int
+    entry: int
+    kind: Kind
+    bits: dict[str, int]
+    reserved: list[int]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an access would get.
+
+    vector: 0 if it is allowed, 14 or 13 for a fault, None if the tables do not
+    decide; cr2: the address that a page fault reports; level: of the entry that
+    decides, if one does; reason: in words.
+    """
+
+    kind: AccessKind
+    vector: int | None
+    error_code: int
+    cr2: int | None
+    level: int | None
+    reason: str
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the access happens."""
+        return self.vector == ALLOWED
+
+
+@dataclass(frozen=True)
+class Translation:
+    """One address: pa and page_bits are None if nothing is mapped there.
+
+    decided_by: for each right the level that denies it, first from the root.
+    """
+
+    va: int
+    pa: int | None
+    page_bits: int | None
+    target: str | None
+    rights: dict[str, bool]
+    decided_by: dict[str, int | None]
+    path: list[Step]
+    outcomes: list[Outcome]
+
+
+def describe(
+    translations: Translations,
+    row: int,
+    controls: Controls,
+    kinds: list[AccessKind],
+    target: Callable[[U64, U64], U8],
+    target_names: tuple[str, ...],
+) -> Translation:
+    """Tell one of the translated addresses step by step.
+
+    kinds: the accesses whose outcome is to be told; target: see `regions`.
+    """
+    fmt = translations.fmt
+    path = [
+        _step(
+            fmt,
+            steps.lvl,
+            *(int(c[at]) for c in (steps.table, steps.index, steps.entry_pa)),
+            int(steps.entry[at]),
+            Kind(steps.kind[at]),
+        )
+        for steps, at in translations.path(row)
+    ]
+    mapped = bool(translations.mapped[row])
+    bits = translations.page_bits[row : row + 1].astype(np.uint64)
+    walked = [(step.lvl, step.entry) for step in path]
+    return Translation(
+        va=int(translations.va[row]),
+        pa=int(translations.pa[row]) if mapped else None,
+        page_bits=int(bits[0]) if mapped else None,
+        target=target_names[target(translations.pa[row : row + 1], bits * 0)[0]]
+        if mapped
+        else None,
+        rights=rights.names(fmt, int(translations.rights[row])) if mapped else {},
+        decided_by=rights.denied_by(fmt, walked) if mapped else {},
+        path=path,
+        outcomes=[outcome(translations, row, controls, kind) for kind in kinds],
+    )
+
+
+def _step(
+    fmt: Format, lvl: int, table: int, index: int, entry_pa: int, entry: int, kind: Kind
+) -> Step:
+    reserved = fields.reserved_bits(fmt, lvl, entry) if kind is Kind.MALFORMED else []
+    bits = fields.bits(fmt, lvl, entry)
+    return Step(lvl, fmt.level(lvl), table, index, entry_pa, entry, kind, bits, reserved)
+
+
+def outcome(translations: Translations, row: int, controls: Controls, kind: AccessKind) -> Outcome:
+    """Predict one access of one byte, and say why."""
+    one = translations.take(np.array([row]))
+    verdict = check(one, controls, kind)
+    vector, code = int(verdict.vector[0]), int(verdict.error_code[0])
+    level, reason = _reason(one, controls, kind, vector, code)
+    va = int(translations.va[row])
+    faults = vector not in (ALLOWED, UNPREDICTABLE)
+    return Outcome(
+        kind=kind,
+        vector=None if vector == UNPREDICTABLE else vector,
+        error_code=code,
+        cr2=va if faults and vector != GENERAL_PROTECTION else None,
+        level=level,
+        reason=reason,
+    )
+
+
+def _reason(
+    one: Translations, controls: Controls, kind: AccessKind, vector: int, code: int
+) -> tuple[int | None, str]:
+    """Return the level that decides about an access, and why."""
+    fmt, found, lvl, entry = one.fmt, int(one.kind[0]), int(one.lvl[0]), int(one.entry[0])
+    if found == NOT_TRANSLATED:
+        return None, "the address is not canonical"
+    where = f"the {fmt.level(lvl).spec} (level {lvl})"
+    if found == Kind.ABSENT:
+        return lvl, f"{where} is not present"
+    if found == Kind.MALFORMED:
+        reserved = fields.reserved_bits(fmt, lvl, entry)
+        named = ", ".join(str(bit) for bit in reserved)
+        return lvl, f"{where} has reserved bit{'s'[: len(reserved) > 1]} {named} set"
+    if found == Kind.UNREADABLE:
+        table = fields.refers_to(fmt, lvl, entry)
+        return lvl, f"{where} refers to a table at {table:#x}, which is in no RAM and no ROM"
+    if vector == UNPREDICTABLE:
+        key = int(key_of(one)[0])
+        return lvl, f"protection key {key} decides, and PKRU is not known"
+    if vector == ALLOWED:
+        return None, "allowed"
+    return _denied(one, controls, kind, code)
+
+
+def _denied(
+    one: Translations, controls: Controls, kind: AccessKind, code: int
+) -> tuple[int | None, str]:
+    """Return which level, or which control bit, denies an access to a present page."""
+    fmt = one.fmt
+    by = rights.denied_by(fmt, [(s.lvl, int(s.entry[at])) for s, at in one.path(0)])
+
+    def says(name: str, text: str) -> tuple[int | None, str]:
+        lvl = by[name]
+        assert lvl is not None
+        return lvl, f"{text} by the {fmt.level(lvl).spec} (level {lvl})"
+
+    if kind.user and by["user"] is not None:
+        return says("user", "user-mode access is denied")
+    if kind.access is Access.FETCH and by["execute"] is not None:
+        return says("execute", "execution is denied")
+    if kind.access is Access.FETCH:
+        return None, "supervisor fetch from a user-mode address, and CR4.SMEP=1"
+    if kind.access is Access.WRITE and (kind.user or controls.wp) and by["write"] is not None:
+        return says("write", "writing is denied")
+    if code & Fault.PK:
+        return int(one.lvl[0]), f"protection key {int(key_of(one)[0])} forbids it (PKRU)"
+    return None, "supervisor access to a user-mode address, CR4.SMAP=1 and RFLAGS.AC=0"

@@ -1,0 +1,91 @@
+"""Entries in words: their named bits, their attributes, what is wrong with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ptlive.paging.format import Kind
+
+if TYPE_CHECKING:
+    from ptlive.arrays import U64
+    from ptlive.paging.format import Field, Format
+
+
+def classify(fmt: Format, lvl: int, entry: int) -> Kind:
+    """Return what one entry is, without looking at what it refers to."""
+    one = np.array([entry], dtype=np.uint64)
+    level = fmt.level(lvl)
+    leaf = level.leaf(one)
+    if not fmt.present(one)[0]:
+        return Kind.ABSENT
+    if level.malformed(one, leaf)[0] or (lvl == 1 and not leaf[0]):
+        return Kind.MALFORMED
+    return Kind.LEAF if leaf[0] else Kind.TABLE
+
+
+def refers_to(fmt: Format, lvl: int, entry: int) -> int:
+    """Return the physical address in an entry: of its page if it is a leaf, else of its table."""
+    one = np.array([entry], dtype=np.uint64)
+    level = fmt.level(lvl)
+    address = level.leaf_address if level.leaf(one)[0] else level.table_address
+    return int(address(one)[0])
+
+
+def fields(fmt: Format, lvl: int, entry: int) -> list[tuple[Field, int]]:
+    """Return the fields that an entry of this level has, with their values."""
+    level = fmt.level(lvl)
+    leaf = bool(level.leaf(np.array([entry], dtype=np.uint64))[0])
+    return [(f, f.of(entry)) for f in level.fields if (f.leaves if leaf else f.tables)]
+
+
+def bits(fmt: Format, lvl: int, entry: int) -> dict[str, int]:
+    """Return the values of an entry's fields by name; empty for one that is not present."""
+    if classify(fmt, lvl, entry) is Kind.ABSENT:
+        return {}
+    return {field.name: value for field, value in fields(fmt, lvl, entry)}
+
+
+def reserved_bits(fmt: Format, lvl: int, entry: int) -> list[int]:
+    """Return the numbers of the reserved bits that are set in a present entry."""
+    level = fmt.level(lvl)
+    leaf = bool(level.leaf(np.array([entry], dtype=np.uint64))[0])
+    wrong = entry & (level.reserved_leaf if leaf else level.reserved_table)
+    return [bit for bit in range(wrong.bit_length()) if wrong >> bit & 1]
+
+
+def pack_attributes(fmt: Format, lvl: int, entries: U64) -> U64:
+    """Pack the attributes of leaf entries of one level, so that equal means equal.
+
+    A field may stand at another bit in each level (PAT does); packed, it does not.
+    """
+    packed = np.zeros_like(entries)
+    for name, low, _ in _packing(fmt):
+        for field in fmt.level(lvl).fields:
+            if field.name == name and field.attribute:
+                shift = (field.mask & -field.mask).bit_length() - 1
+                value = (entries & np.uint64(field.mask)) >> np.uint64(shift)
+                packed |= value << np.uint64(low)
+    return packed
+
+
+def unpack_attributes(fmt: Format, packed: int) -> dict[str, int]:
+    """Return packed attributes by name."""
+    return {name: packed >> low & ((1 << width) - 1) for name, low, width in _packing(fmt)}
+
+
+def _packing(fmt: Format) -> list[tuple[str, int, int]]:
+    """Return for each attribute its name, its lowest bit when packed, and its width."""
+    result, low = [], 0
+    for name in fmt.attributes:
+        width = max(f.mask.bit_count() for lv in fmt.levels for f in lv.fields if f.name == name)
+        result.append((name, low, width))
+        low += width
+    return result
+
+
+def size_name(size_bits: int) -> str:
+    """Return a size of 2**size_bits bytes as people write it: 4K, 2M, 1G."""
+    unit = min(size_bits // 10, 6)
+    return f"{1 << (size_bits - 10 * unit)}{'BKMGTPE'[unit]}"
