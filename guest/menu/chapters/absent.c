@@ -1,0 +1,61 @@
+/* P=0 at each level, whatever the other bits say (SDM vol. 3A 4.5.4: they are ignored). */
+#include "../chapters.h"
+
+/* Every bit but P. */
+#define NOISE (~P)
+
+static const struct recipe lines[] = {
+	{ "PTE zero", PTE, PTE_VA(128) + 0x010, 0, 0,
+	  { ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT } },
+	{ "PTE P=0, a good leaf otherwise", PTE, PTE_VA(129) + 0x020, F4K(128) | (OPEN_4K & ~P), 0,
+	  { ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT } },
+	{ "PTE P=0, bit 7", PTE, PTE_VA(130) + 0x030, F4K(129) | PAT, 0,
+	  { ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT } },
+	{ "PTE P=0, all other bits set", PTE, PTE_VA(131) + 0x040, NOISE, 0,
+	  { ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT } },
+
+	{ "PDE zero", PDE, PDE_VA(64) + 0x1010, 0, 0,
+	  { ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT } },
+	{ "PDE P=0 over a good leaf", PDE, PDE_VA(65) + 0x2020, OPEN_TABLE & ~P, 0,
+	  { ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT },
+	  .over = OVER(PTE, F4K(130) | OPEN_4K) },
+	{ "PDE P=0, PS=1, a good 2M leaf otherwise", PDE, PDE_VA(66) + 0x3030, F2M(5) | (OPEN_BIG & ~P), 0,
+	  { ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT } },
+	{ "PDE P=0, all other bits set", PDE, PDE_VA(67) + 0x4040, NOISE, 0,
+	  { ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT } },
+
+	{ "PDPTE zero", PDPTE, PDPTE_VA(64) + 0x201010, 0, 0,
+	  { ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT } },
+	{ "PDPTE P=0 over a good leaf", PDPTE, PDPTE_VA(65) + 0x402020, OPEN_TABLE & ~P, 0,
+	  { ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT },
+	  .over = OVER(PTE, F4K(131) | OPEN_4K) },
+	{ "PDPTE P=0, PS=1, a good 1G leaf otherwise", PDPTE, PDPTE_VA(66) + FRAMES_4K, OPEN_BIG & ~P, 0,
+	  { ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT } },
+	{ "PDPTE P=0, all other bits set", PDPTE, PDPTE_VA(67) + 0x804040, NOISE, 0,
+	  { ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT } },
+
+	{ "PML4E zero", PML4E, PML4E_VA(32) + 0x40201010, 0, 0,
+	  { ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT } },
+	{ "PML4E P=0 over a good leaf", PML4E, PML4E_VA(33) + 0x80402020, OPEN_TABLE & ~P, 0,
+	  { ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT },
+	  .over = OVER(PTE, F4K(132) | OPEN_4K) },
+	{ "PML4E P=0, PS=1", PML4E, PML4E_VA(34) + 0xc0603030, OPEN_BIG & ~P, 0,
+	  { ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT } },
+	{ "PML4E P=0, all other bits set", PML4E, PML4E_VA(35) + 0x100804040, NOISE, 0,
+	  { ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT } },
+
+	{ "PML5E zero", PML5E, PML5E_VA(32) + 0x18040201010, 0, 0,
+	  { ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT },
+	  .needs = HAS_LA57 },
+	{ "PML5E P=0 over a good leaf", PML5E, PML5E_VA(33) + 0x28080402020, OPEN_TABLE & ~P, 0,
+	  { ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT },
+	  .over = OVER(PTE, F4K(133) | OPEN_4K), .needs = HAS_LA57 },
+	{ "PML5E P=0, PS=1", PML5E, PML5E_VA(34) + 0x380c0603030, OPEN_BIG & ~P, 0,
+	  { ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT },
+	  .needs = HAS_LA57 },
+	{ "PML5E P=0, all other bits set", PML5E, PML5E_VA(35) + 0x48100804040, NOISE, 0,
+	  { ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT },
+	  .needs = HAS_LA57 },
+};
+
+CHAPTER(chapter_absent, "absent entries", lines);
