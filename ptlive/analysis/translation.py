@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ptlive.access_kind import Access
 from ptlive.paging import fields, rights
 from ptlive.paging.access import (
     ALLOWED,
     GENERAL_PROTECTION,
     UNPREDICTABLE,
-    Access,
     Fault,
     check,
     key_of,
@@ -23,10 +23,11 @@ from ptlive.paging.translate import NOT_TRANSLATED
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ptlive.access_kind import AccessKind
     from ptlive.arrays import U8, U64
-    from ptlive.paging.access import AccessKind, Controls
+    from ptlive.paging.access import Controls
     from ptlive.paging.format import Format, Level
-    from ptlive.paging.translate import Translations
+    from ptlive.paging.translate import Steps, Translations
 
 
 @dataclass(frozen=True)
@@ -96,16 +97,7 @@ def describe(
     kinds: the accesses whose outcome is to be told; target: see `regions`.
     """
     fmt = translations.fmt
-    path = [
-        _step(
-            fmt,
-            steps.lvl,
-            *(int(c[at]) for c in (steps.table, steps.index, steps.entry_pa)),
-            int(steps.entry[at]),
-            Kind(steps.kind[at]),
-        )
-        for steps, at in translations.path(row)
-    ]
+    path = [_step(fmt, steps, at) for steps, at in translations.path(row)]
     mapped = bool(translations.mapped[row])
     bits = translations.page_bits[row : row + 1].astype(np.uint64)
     walked = [(step.lvl, step.entry) for step in path]
@@ -123,12 +115,19 @@ def describe(
     )
 
 
-def _step(
-    fmt: Format, lvl: int, table: int, index: int, entry_pa: int, entry: int, kind: Kind
-) -> Step:
-    reserved = fields.reserved_bits(fmt, lvl, entry) if kind is Kind.MALFORMED else []
-    bits = fields.bits(fmt, lvl, entry)
-    return Step(lvl, fmt.level(lvl), table, index, entry_pa, entry, kind, bits, reserved)
+def _step(fmt: Format, steps: Steps, at: int) -> Step:
+    lvl, entry, kind = steps.lvl, int(steps.entry[at]), Kind(steps.kind[at])
+    return Step(
+        lvl=lvl,
+        level=fmt.level(lvl),
+        table=int(steps.table[at]),
+        index=int(steps.index[at]),
+        entry_pa=int(steps.entry_pa[at]),
+        entry=entry,
+        kind=kind,
+        bits=fields.bits(fmt, lvl, entry),
+        reserved=fields.reserved_bits(fmt, lvl, entry) if kind is Kind.MALFORMED else [],
+    )
 
 
 def outcome(translations: Translations, row: int, controls: Controls, kind: AccessKind) -> Outcome:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ptlive.access_kind import ACCESS_KINDS, Access, AccessKind
 from ptlive.paging import rights
 from ptlive.paging.format import Kind
 from ptlive.paging.translate import NOT_TRANSLATED
@@ -19,6 +20,8 @@ from ptlive.paging.translate import NOT_TRANSLATED
 if TYPE_CHECKING:
     from ptlive.arrays import U8, U32, U64, Bool
     from ptlive.paging.translate import Translations
+
+__all__ = ["ACCESS_KINDS", "Access", "AccessKind"]
 
 ALLOWED = 0
 GENERAL_PROTECTION = 13
@@ -38,45 +41,6 @@ class Fault(enum.IntFlag):
     SS = 1 << 6
     HLAT = 1 << 7
     SGX = 1 << 15
-
-
-class Access(enum.Enum):
-    """Whether an access reads, writes or fetches."""
-
-    READ = "read"
-    WRITE = "write"
-    FETCH = "fetch"
-
-
-@dataclass(frozen=True)
-class AccessKind:
-    """An access as far as paging tells accesses apart.
-
-    ac: RFLAGS.AC, which lets explicit supervisor accesses through SMAP.
-    """
-
-    access: Access
-    user: bool = False
-    ac: bool = False
-
-    @property
-    def name(self) -> str:
-        """The kind in words, such as "supervisor read, AC=1"."""
-        mode = "user" if self.user else "supervisor"
-        return f"{mode} {self.access.value}{', AC=1' if self.ac else ''}"
-
-
-_R, _W, _F = Access.READ, Access.WRITE, Access.FETCH
-ACCESS_KINDS = {
-    "supervisor-read": AccessKind(_R),
-    "supervisor-write": AccessKind(_W),
-    "supervisor-fetch": AccessKind(_F),
-    "supervisor-read-ac": AccessKind(_R, ac=True),
-    "supervisor-write-ac": AccessKind(_W, ac=True),
-    "user-read": AccessKind(_R, user=True),
-    "user-write": AccessKind(_W, user=True),
-    "user-fetch": AccessKind(_F, user=True),
-}
 
 
 @dataclass(frozen=True)

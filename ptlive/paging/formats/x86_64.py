@@ -51,8 +51,8 @@ ROWS = (
 
 RIGHTS = (
     Right("write", 1 << 1),  # R/W, SDM 4.6.1
-    Right("user", 1 << 2),  # U/S
     Right("execute", XD, set_denies=True),
+    Right("user", 1 << 2),  # U/S
 )
 
 

@@ -1,0 +1,56 @@
+"""Small things in words, the same everywhere: rights, attributes, sizes, pages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ptlive.paging.format import Format
+
+_UNITS = "BKMGTPE"
+
+
+def address(value: int) -> str:
+    """Return a linear address with all of its digits."""
+    return f"{value:#018x}"
+
+
+def rights(fmt: Format, folded: Mapping[str, bool]) -> str:
+    """Return rights as letters: r, then the format's own, a dash where denied.
+
+    For x86-64: r w x u; u is user mode.
+    """
+    letters = {"execute": "x"}
+    return "r" + "".join(
+        letters.get(right.name, right.name[0]) if folded[right.name] else "-"
+        for right in fmt.rights
+    )
+
+
+def attributes(values: Mapping[str, int]) -> str:
+    """Return the attributes that are not zero; their values where they are more than a flag."""
+    return " ".join(
+        name if value == 1 and name != "PK" else f"{name}={value}"
+        for name, value in values.items()
+        if value
+    )
+
+
+def size(count: int) -> str:
+    """Return a number of bytes, exact: the largest unit that divides it."""
+    unit = 0
+    while count and count % 1024 == 0 and unit < len(_UNITS) - 1:
+        count, unit = count // 1024, unit + 1
+    return f"{count}{_UNITS[unit]}"
+
+
+def pages(counts: Mapping[str, int]) -> str:
+    """Return how many pages of each size: 3 x 4K + 2 x 2M."""
+    return " + ".join(f"{count} x {name}" for name, count in counts.items() if count)
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun: 1 table, 1,234 tables."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
