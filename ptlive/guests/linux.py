@@ -70,7 +70,7 @@ RECIPE = Recipe(
     name="linux",
     summary="Debian's cloud kernel with a busybox prompt on the serial port",
     memory=512 << 20,
-    ready=r"^linux: levels=(?P<levels>\d).*$",
+    ready=r"linux: levels=(?P<levels>\d)",
     patience=120,
     prepare=_prepare,
 )

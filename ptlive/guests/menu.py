@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ELF = Path(__file__).with_name("menu.elf")
+_SOURCE = ELF.parents[2] / "guest"
 
 
 def _prepare(progress: Callable[[str], None]) -> Boot:
@@ -23,31 +24,35 @@ def _prepare(progress: Callable[[str], None]) -> Boot:
     return Boot(kernel=ELF, symbols=ELF)
 
 
+def has_source() -> bool:
+    """Tell whether this is a source checkout, which can build the guest."""
+    return (_SOURCE / "Makefile").exists()
+
+
 def _build(progress: Callable[[str], None]) -> None:
     """Build the guest, where this is a source checkout with a compiler at hand."""
-    source = ELF.parents[2] / "guest"
-    if not (source / "Makefile").exists():
+    if not has_source():
         raise PtliveError(f"{ELF} is missing: this installation of ptlive is incomplete.")
     if not (shutil.which("make") and shutil.which("gcc")):
         raise PtliveError("The menu guest is not built yet: run scripts/setup, which builds it.")
-    with open(source / "Makefile") as lock:  # two commands at once: the second one waits
+    with open(_SOURCE / "Makefile") as lock:  # two commands at once: the second one waits
         fcntl.flock(lock, fcntl.LOCK_EX)
         if ELF.exists():
             return
         progress("building the menu guest")
         done = subprocess.run(
-            ["make", "-s", "-C", str(source)], capture_output=True, text=True, check=False
+            ["make", "-s", "-C", str(_SOURCE)], capture_output=True, text=True, check=False
         )
     if done.returncode != 0 or not ELF.exists():
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise PtliveError(f"make -C {source} did not build the menu guest: {last}")
+        raise PtliveError(f"make -C {_SOURCE} did not build the menu guest: {last}")
 
 
 RECIPE = Recipe(
     name="menu",
     summary="a bare-metal menu of page-table entries that describes and tests itself",
     memory=256 << 20,
-    ready=r"^menu: levels=(?P<levels>\d).*$",
+    ready=r"menu: levels=(?P<levels>\d)",
     patience=30,
     prepare=_prepare,
 )

@@ -27,12 +27,12 @@ class Boot:
 class Recipe:
     """One kind of bundled guest.
 
-    `memory` is its usual RAM size in bytes. `ready` is a regular expression for
-    the line on the serial port by which the guest says that it is up; its group
-    `levels` is the number of paging levels that the guest runs with. `patience`
-    is how many seconds that may take. `prepare` makes the files ready and tells
-    long work, one line each, to the function it is given; it raises PtliveError
-    when something is missing.
+    `memory` is its usual RAM size in bytes. `ready` is a regular expression for the
+    beginning of the line on the serial port by which the guest says that it is up;
+    its group `levels` is the number of paging levels that the guest runs with.
+    `patience` is how many seconds that may take. `prepare` makes the files ready
+    and tells long work, a line each, to the function it is given; it raises
+    PtliveError when something is missing.
     """
 
     name: str

@@ -133,13 +133,21 @@ def _await_qemu(guest: Guest) -> str | None:
 
 
 def _last_words(guest: Guest) -> str:
+    """Return the last line of QEMU, or else of the guest."""
     for path in (guest.qemu_log, guest.serial_log):
-        with suppress(OSError):
-            lines = path.read_text(errors="replace").split("\n")
-            said = [line.strip() for line in lines if line.strip()]
-            if said:
-                return said[-1].removeprefix(f"{QEMU}: ")
+        said = [line for line in _lines(path) if line]
+        if said:
+            return said[-1].removeprefix(f"{QEMU}: ")
     return "it said nothing."
+
+
+def _lines(path: Path) -> list[str]:
+    """Return the finished lines of a log, without the spaces around them."""
+    try:
+        text = path.read_text(errors="replace")
+    except OSError:
+        return []
+    return [line.strip() for line in text.split("\n")]
 
 
 def wait_ready(guest: Guest, recipe: Recipe, *, seconds: float | None = None) -> str:
@@ -151,28 +159,23 @@ def wait_ready(guest: Guest, recipe: Recipe, *, seconds: float | None = None) ->
     """
     deadline = time.monotonic() + (recipe.patience if seconds is None else seconds)
     while True:
+        # In this order: what a guest said before it ended is in the log afterwards.
         alive, late = guest.alive, time.monotonic() > deadline
-        line = _ready_line(guest, recipe)
-        if line:
-            if int(line["levels"]) != guest.levels:
+        for line in _lines(guest.serial_log)[:-1]:  # the last one may be unfinished
+            ready = re.match(recipe.ready, line)
+            if ready and int(ready["levels"]) != guest.levels:
                 raise PtliveError(
-                    f"Guest {guest.name} runs with {line['levels']} levels of paging, "
+                    f"Guest {guest.name} runs with {ready['levels']} levels of paging, "
                     f"not {guest.levels}."
                 )
-            return line[0]
-        if not alive or late:
-            what = "was not ready in time" if alive else "ended while booting"
-            raise PtliveError(f"Guest {guest.name} {what}; the last line: {_last_words(guest)}")
+            if ready:
+                return line
+        # An instruction that this KVM cannot emulate stops the guest, not QEMU.
+        stuck = next((line for line in _lines(guest.qemu_log) if "KVM internal error" in line), "")
+        if stuck or late or not alive:
+            what = "ended while booting" if not alive else "did not get ready"
+            raise PtliveError(f"Guest {guest.name} {what}: {stuck or _last_words(guest)}")
         time.sleep(0.02)
-
-
-def _ready_line(guest: Guest, recipe: Recipe) -> re.Match[str] | None:
-    try:
-        text = guest.serial_log.read_text(errors="replace").replace("\r", "")
-    except OSError:
-        return None
-    whole_lines = text.rpartition("\n")[0]
-    return re.search(recipe.ready, whole_lines, re.MULTILINE)
 
 
 def stop(guest: Guest) -> None:

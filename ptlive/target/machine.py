@@ -67,6 +67,17 @@ def host_has_la57() -> bool:
     return flags is not None and "la57" in flags[1].split()
 
 
+def kvm_paging() -> str:
+    """Return what stands behind a KVM guest's paging: EPT, NPT, shadow paging or unknown."""
+    for module, parameter, name in (("kvm_intel", "ept", "EPT"), ("kvm_amd", "npt", "NPT")):
+        try:
+            value = Path(f"/sys/module/{module}/parameters/{parameter}").read_text().strip()
+        except OSError:
+            continue
+        return name if value in ("Y", "1") else "shadow paging"
+    return "unknown"
+
+
 def parse_size(text: str) -> int:
     """Return the bytes of a RAM size such as `512M` or `3G`. Raises PtliveError."""
     parts = re.fullmatch(r"(\d+)([MG])", text.strip(), re.IGNORECASE)
