@@ -129,7 +129,7 @@ def _await_qemu(guest: Guest) -> str | None:
                 found = re.search(r"tcp:\S*:(\d+),server", device["filename"])
                 return found[1] if found else None
         return None
-    raise PtliveError(f"QEMU did not start: {_last_words(guest)}")
+    raise PtliveError(f"QEMU did not start; its last words: {_last_words(guest)}")
 
 
 def _last_words(guest: Guest) -> str:
@@ -138,7 +138,7 @@ def _last_words(guest: Guest) -> str:
         said = [line for line in _lines(path) if line]
         if said:
             return said[-1].removeprefix(f"{QEMU}: ")
-    return "it said nothing."
+    return "none."
 
 
 def _lines(path: Path) -> list[str]:
@@ -157,7 +157,8 @@ def wait_ready(guest: Guest, recipe: Recipe, *, seconds: float | None = None) ->
     what the guest printed last, when it ends or the time is over before, and when
     it runs with another number of levels than it was started for.
     """
-    deadline = time.monotonic() + (recipe.patience if seconds is None else seconds)
+    limit = recipe.patience if seconds is None else seconds
+    deadline = time.monotonic() + limit
     while True:
         # In this order: what a guest said before it ended is in the log afterwards.
         alive, late = guest.alive, time.monotonic() > deadline
@@ -172,9 +173,11 @@ def wait_ready(guest: Guest, recipe: Recipe, *, seconds: float | None = None) ->
                 return line
         # An instruction that this KVM cannot emulate stops the guest, not QEMU.
         stuck = next((line for line in _lines(guest.qemu_log) if "KVM internal error" in line), "")
-        if stuck or late or not alive:
-            what = "ended while booting" if not alive else "did not get ready"
-            raise PtliveError(f"Guest {guest.name} {what}: {stuck or _last_words(guest)}")
+        if stuck:
+            raise PtliveError(f"Guest {guest.name} is stuck: {stuck}")
+        if late or not alive:
+            what = f"was not up after {limit:g} s" if alive else "ended while booting"
+            raise PtliveError(f"Guest {guest.name} {what}; last words: {_last_words(guest)}")
         time.sleep(0.02)
 
 

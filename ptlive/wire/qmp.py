@@ -94,8 +94,9 @@ class Qmp:
                 f"QMP at {self._address} gave no answer within {self._timeout:g} s "
                 "(it serves one client at a time)."
             ) from error
-        except (QMPError, OSError) as error:
-            raise PtliveError(f"No QMP at {self._address}: {error}.") from error
+        except (QMPError, OSError, EOFError) as error:
+            reason = str(error) or "the connection was closed"
+            raise PtliveError(f"No QMP at {self._address}: {reason}.") from error
 
     def __enter__(self) -> Self:
         return self
