@@ -1,0 +1,1 @@
+"""Physical memory behind one protocol, `ptlive.arrays.Memory`, whatever holds it."""

@@ -1,0 +1,77 @@
+"""Memory that is simply at hand: arrays, or files mapped as arrays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from ptlive.arrays import U8, U64, Bool
+    from ptlive.memory.ram_map import RamMap
+
+
+class PlainRam:
+    """Byte arrays at physical base addresses, for tests, and for RAM kept in a file.
+
+    `blocks` maps each base to its uint8 array, which is used in place. Raises
+    ValueError when two overlap.
+    """
+
+    def __init__(self, blocks: Mapping[int, U8]) -> None:
+        self._blocks = sorted((base, block) for base, block in blocks.items() if len(block))
+        for (base, block), (above, _) in zip(self._blocks, self._blocks[1:], strict=False):
+            if base + len(block) > above:
+                raise ValueError(f"the blocks at {base:#x} and {above:#x} overlap")
+
+    @classmethod
+    def zeros(cls, size: int, base: int = 0) -> PlainRam:
+        """Make `size` bytes of zeros at one base address."""
+        return cls({base: np.zeros(size, np.uint8)})
+
+    @classmethod
+    def from_file(cls, path: Path, ram_map: RamMap, name: str) -> PlainRam:
+        """Map the file behind QEMU's memory region `name`, read only, without copying.
+
+        A region that is split around the PCI hole is in the file in one piece, so the
+        map's offsets count, not the guest's addresses.
+        """
+        file = np.memmap(path, np.uint8, mode="r")
+        return cls(
+            {
+                region.first: file[region.offset :][: region.last - region.first + 1]
+                for region in ram_map.regions
+                if region.name == name
+            }
+        )
+
+    def read(self, addresses: U64, length: int) -> tuple[U8, Bool]:
+        """See `ptlive.arrays.Memory.read`; a row must lie in one block."""
+        data = np.zeros((len(addresses), length), np.uint8)
+        valid = np.zeros(len(addresses), np.bool_)
+        for base, block in self._blocks:
+            if len(block) < length:
+                continue
+            inside = (addresses >= np.uint64(base)) & (
+                addresses <= np.uint64(base + len(block) - length)
+            )
+            at = (addresses[inside] - np.uint64(base)).astype(np.intp)
+            # Every `length` bytes of the block as a row of a view: nothing is copied
+            # but the rows asked for.
+            data[inside] = np.lib.stride_tricks.sliding_window_view(block, length)[at]
+            valid |= inside
+        return data, valid
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write `data` at a physical address.
+
+        Raises ValueError when it does not lie in one block.
+        """
+        for base, block in self._blocks:
+            if base <= address and address + len(data) <= base + len(block):
+                block[address - base :][: len(data)] = np.frombuffer(data, np.uint8)
+                return
+        raise ValueError(f"{len(data)} bytes at {address:#x} lie outside the RAM")

@@ -1,0 +1,127 @@
+"""Hold a running or stopped guest through its gdb stub, and leave it as it was found."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ptlive.errors import PtliveError
+from ptlive.memory.bounded import BoundedMemory
+from ptlive.memory.cache import FrameCache
+from ptlive.memory.ram_map import RamMap
+from ptlive.memory.stub import StubMemory
+from ptlive.target.cpu import CpuState, accelerator, read_cpus
+from ptlive.target.guard import Guard
+from ptlive.target.journal import Journal
+from ptlive.wire.gdb_stub import GdbStub
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ptlive.wire.preflight import Preflight
+    from ptlive.wire.stub import Stub
+
+
+@dataclass(frozen=True)
+class Target:
+    """An attached guest: stopped, and nobody else can talk to its stub."""
+
+    address: str
+    stub: Stub
+    cpus: tuple[CpuState, ...]
+    ram_map: RamMap
+    memory: FrameCache
+    """RAM and ROM only; each frame is read once until a step or a write through `stub`."""
+    journal: Journal
+    """Where a change is written down before it is made; undone when the guest is let go."""
+    was_running: bool | None
+    """None if that cannot be known; the guest is then left stopped."""
+    accelerator: str
+    version: str
+    notes: tuple[str, ...] = field(default=())
+    """What the user should be told about this attachment."""
+
+
+@contextmanager
+def attach(address: str, *, was_running: bool | None = None) -> Iterator[Target]:
+    """Attach to the stub at `address` (`HOST:PORT` or `unix:PATH`) for a `with` block.
+
+    At its end, however it ends, what the journal noted is undone, `PhyMemMode` is as
+    before, and the guest runs again if it ran. `was_running` is for a caller who knows
+    it from elsewhere (QMP). Raises PtliveError when there is no stub to attach to, and
+    when the guest could not be put back.
+    """
+    stub = GdbStub()
+    try:
+        guard = Guard(address, stub.gdb)
+    except BaseException:
+        stub.abandon()
+        raise
+    session = _Session(stub, guard)
+    try:
+        yield session.open(address, was_running)
+    except BaseException:
+        session.close()
+        raise
+    if not session.close():
+        raise PtliveError(f"the guest at {address} could not be put back as it was found")
+
+
+class _Session:
+    """What one attachment has to give back, whatever state it reached."""
+
+    def __init__(self, stub: GdbStub, guard: Guard) -> None:
+        self._stub = stub
+        self._guard = guard
+        self._journal = Journal(guard.send)
+        self._resume: bool | None = None
+
+    def open(self, address: str, was_running: bool | None) -> Target:
+        found = self._guard.preflight()
+        if was_running is None:
+            was_running = found.was_running
+        else:
+            self._guard.set_resume(was_running)
+        self._resume = bool(was_running)
+        self._stub.connect(found.gdb_target, found.phy_mem_mode)
+        ram_map = RamMap.parse(self._stub.monitor("info mtree -f"))
+        source = StubMemory(self._stub)
+        return Target(
+            address=address,
+            stub=self._stub,
+            cpus=tuple(read_cpus(self._stub)),
+            ram_map=ram_map,
+            memory=FrameCache(BoundedMemory(source, ram_map), source.generation),
+            journal=self._journal,
+            was_running=was_running,
+            accelerator=accelerator(self._stub),
+            version=found.version,
+            notes=_notes(was_running, found),
+        )
+
+    def close(self) -> bool:
+        """Give everything back; return whether the guest is as it was found.
+
+        If gdb cannot do it any more, or we are interrupted, the guard does it.
+        """
+        done = False
+        try:
+            if self._resume is not None and not self._stub.gdb.failed:
+                self._journal.undo(self._stub)
+                self._stub.close(resume=self._resume)
+                done = True
+        except PtliveError:
+            pass
+        finally:
+            self._stub.abandon()
+            done = self._guard.close(release=done)
+        return done
+
+
+def _notes(was_running: bool | None, found: Preflight) -> tuple[str, ...]:
+    if was_running is not None:
+        return ()
+    return (
+        f"QEMU {found.version} does not tell whether the guest was running: it is left stopped",
+    )

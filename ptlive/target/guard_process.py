@@ -1,0 +1,115 @@
+"""The guard: a small process that outlives its parent and puts the guest back.
+
+SIGKILL cannot be caught, gdb resumes the guest when its input ends, and QEMU keeps
+`PhyMemMode` when its client vanishes. So this process holds gdb's input open as well,
+sees by the end of its own input that the parent is gone, ends gdb, and restores what
+the parent can no longer restore. It also opens the very first connection, so that from
+the moment when the guest is stopped somebody lives who knows whether it ran.
+
+Its input: journal records, and `keep N`, `resume 0|1`, `release`. Its output: one line of
+JSON. It imports the standard library and five small files, to start fast.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import sys
+from dataclasses import asdict
+
+from ptlive.errors import PtliveError
+from ptlive.target.journal import Record, parse, undo_order
+from ptlive.wire.address import StubAddress
+from ptlive.wire.packet import PacketError
+from ptlive.wire.preflight import PATIENCE, detach, preflight
+from ptlive.wire.raw import RawStub
+
+RESTORED, NOT_RESTORED = 0, 1
+
+
+def main() -> int:
+    """Guard the stub at argv[1] against the death of the process that writes our input.
+
+    argv[2] is a descriptor of the gdb process (pidfd). Returns the exit status.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    address, gdb = sys.argv[1], int(sys.argv[2])
+    try:
+        found = preflight(address)
+    except PtliveError as error:
+        _tell({"error": str(error)})
+        return RESTORED
+    _tell(asdict(found))
+    resume = bool(found.was_running)
+    records: list[Record] = []
+    for line in sys.stdin:
+        # The parent may be killed within a line: what was not announced in full was
+        # not done yet either.
+        if not line.endswith("\n"):
+            break
+        word, _, rest = line.strip().partition(" ")
+        if word == "release":
+            return RESTORED
+        if word == "resume":
+            resume = rest == "1"
+        elif word == "keep":
+            del records[int(rest, 16) :]
+        else:
+            records.append(parse(line))
+    _end(gdb)
+    try:
+        restore(address, records, phy_mem_mode=found.phy_mem_mode, resume=resume)
+    except (PtliveError, PacketError, OSError):
+        return NOT_RESTORED
+    return RESTORED
+
+
+def restore(address: str, records: list[Record], *, phy_mem_mode: int, resume: bool) -> None:
+    """Connect anew, undo the records, put `PhyMemMode` and the run state back.
+
+    Raises PtliveError, PacketError or OSError when the stub cannot be reached.
+    """
+    memory, registers = undo_order(records)
+    with RawStub(StubAddress.parse(address).connect(PATIENCE)) as stub:
+        if memory:
+            stub.ask(b"Qqemu.PhyMemMode:1")
+            for write in memory:
+                # Short of QEMU's longest packet, 4096 hex digits.
+                for at in range(0, len(write.old), 1024):
+                    piece = write.old[at : at + 1024]
+                    head = f"M{write.address + at:x},{len(piece):x}:"
+                    stub.ask(f"{head}{piece.hex()}".encode())
+        stub.ask(b"Qqemu.PhyMemMode:%d" % phy_mem_mode)
+        if registers:
+            # QEMU ignores `P` until its register description was read, and before `g`
+            # has fetched the registers from KVM.
+            stub.ask(b"qSupported:multiprocess+;xmlRegisters=i386")
+            stub.ask(b"qXfer:features:read:target.xml:0,ffb")
+            for record in registers:
+                stub.ask(b"Hgp1.%x" % record.vcpu)
+                stub.ask(b"g")
+                for packet in record.packets:
+                    stub.ask(packet.encode())
+        if resume:
+            detach(stub)
+
+
+def _tell(report: dict[str, object]) -> None:
+    # A parent that is gone already shows as the end of our input.
+    with contextlib.suppress(OSError):
+        os.write(1, json.dumps(report).encode() + b"\n")
+
+
+def _end(gdb: int) -> None:
+    """Kill gdb and wait until it is gone, and its connection with it."""
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(gdb, signal.SIGKILL)
+    select.select([gdb], [], [], PATIENCE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

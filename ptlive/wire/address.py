@@ -1,0 +1,68 @@
+"""Where a gdb stub listens: `HOST:PORT` or `unix:PATH`, as the user writes it."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+
+from ptlive.errors import PtliveError
+
+
+@dataclass(frozen=True)
+class StubAddress:
+    """The place of one gdb stub: a unix socket's path, or a host and a port."""
+
+    text: str
+    path: str | None = None
+    host: str = ""
+    port: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> StubAddress:
+        """Read `HOST:PORT`, `:PORT` (localhost), `[IPV6]:PORT` or `unix:PATH`.
+
+        Raises PtliveError for anything else.
+        """
+        if text.startswith("unix:") and len(text) > len("unix:"):
+            return cls(text, path=text.removeprefix("unix:"))
+        host, colon, port = text.rpartition(":")
+        if colon and port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16:
+            return cls(text, host=host.strip("[]") or "localhost", port=int(port))
+        raise PtliveError(
+            f"{text!r} is no address of a gdb stub: HOST:PORT or unix:PATH is expected"
+        )
+
+    def connect(self, timeout: float) -> socket.socket:
+        """Open a connection; every later call on it waits `timeout` seconds at most.
+
+        Raises PtliveError when nothing listens there.
+        """
+        try:
+            if self.path is None:
+                return socket.create_connection((self.host, self.port), timeout)
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                connection.settimeout(timeout)
+                connection.connect(self.path)
+            except BaseException:
+                connection.close()
+                raise
+        except (TimeoutError, BlockingIOError):
+            raise PtliveError(f"{self.text} does not accept a connection") from None
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise PtliveError(f"nothing listens on {self.text} ({reason})") from None
+        return connection
+
+
+def gdb_target(connection: socket.socket) -> str:
+    """Return what gdb's `target remote` takes to reach the peer of `connection`.
+
+    A name may stand for several addresses, and gdb would try them in its own order:
+    the one that answered is named.
+    """
+    peer = connection.getpeername()
+    if connection.family == socket.AF_UNIX:
+        return str(peer)
+    host, port = peer[0], peer[1]
+    return f"[{host}]:{port}" if connection.family == socket.AF_INET6 else f"{host}:{port}"

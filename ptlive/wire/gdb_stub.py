@@ -1,0 +1,303 @@
+"""The stub protocol through gdb: packets as `maint packet`, memory as files, MI throughout.
+
+Raw packets go past gdb's caches (of registers, of the selected thread). So nothing of
+gdb's own that depends on them is used afterwards: each packet sequence selects its
+vCPU itself (`Hg`), and memory is dumped with caching off.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from ptlive.errors import PtliveError
+from ptlive.wire.gdb import PATIENCE, GdbMi
+from ptlive.wire.physical import PhysicalReader
+from ptlive.wire.registers import RegisterLayout
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ptlive.arrays import U8, U64, Bool
+    from ptlive.wire.gdb import Reply
+
+_SETTINGS = (
+    "confirm off",
+    "pagination off",
+    "width 0",
+    "auto-load off",
+    "auto-solib-add off",
+    "architecture i386:x86-64",
+    "osabi none",
+    "stack-cache off",
+    "code-cache off",
+    "tcp auto-retry off",
+    "tcp connect-timeout 10",
+    "remotetimeout 20",
+    "debuginfod enabled off",
+    "history save off",
+)
+
+# gdbstub.c, gdb_handle_query_qemu_sstepbits: step, mask interrupts, stop the timers.
+_SSTEP = 7
+_STEP_PATIENCE = 30.0
+
+# PacketSize is 4096 hex digits in QEMU (and a pipe takes 4096 bytes in one piece), for
+# `M` with its address and for `m`'s reply.
+_WRITE_BYTES = 1024
+_READ_BYTES = 2048
+
+_RECEIVED = re.compile(r'^received: "(.*)"$', re.MULTILINE)
+_ERROR = re.compile(r"E[0-9a-fA-F]{2}")
+_THREAD = re.compile(r"Thread (?:(\d+)\.)?(\d+)")
+
+
+class GdbStub:
+    """A guest held by one gdb process: implements `ptlive.wire.stub.Stub`.
+
+    Starting gdb takes longer than attaching, so they are two steps: construct, then
+    `connect`. Raises PtliveError when gdb is missing or does not start.
+    """
+
+    def __init__(self, executable: str = "gdb") -> None:
+        self._file = os.memfd_create("ptlive-physical", os.MFD_CLOEXEC)
+        try:
+            self.gdb = GdbMi(executable, pass_fds=(self._file,))
+        except BaseException:
+            os.close(self._file)
+            raise
+        self._reader = PhysicalReader(self._run_physical, self._file)
+        self._generation = 0
+        self._found_mode = 0
+        self._process: int | None = None
+        self._vcpus: tuple[int, ...] = ()
+        self._layout: RegisterLayout | None = None
+        self._selected: int | None = None
+        self._synchronized: set[int] = set()
+        self._step_flags = (0, 0)
+        self._connected = False
+        self._closed = False
+
+    def connect(self, target: str, found_mode: int | None = None) -> None:
+        """Attach to the stub at `target`, as gdb's `target remote` spells it.
+
+        `found_mode` is what `PhyMemMode` was, if the caller has already read it and
+        switched it off; None asks. Raises PtliveError when there is no stub.
+        """
+        self.gdb.batch([f"-gdb-set {setting}" for setting in _SETTINGS])
+        [reply] = self.gdb.batch([f"-target-select extended-remote {target}"])
+        if reply.error is not None:
+            raise PtliveError(f"gdb does not attach to {target}: {reply.error}")
+        self._connected = True
+        mode, flags, bits = self._packets(
+            ["qqemu.PhyMemMode", "qqemu.sstep", "qqemu.sstepbits"], refusal=None
+        )
+        self._found_mode = int(mode or "0") if found_mode is None else found_mode
+        if mode == "1":
+            self._packets(["Qqemu.PhyMemMode:0"])
+        supported = sum(int(value) for value in re.findall(r"=(\d+)", bits)) & _SSTEP
+        self._step_flags = (int(flags or "0", 0), supported)
+        [threads] = self.gdb.batch(["-thread-info"])
+        names = [_THREAD.match(thread["target-id"]) for thread in threads.payload["threads"]]
+        self._vcpus = tuple(sorted(int(name[2]) for name in names if name))
+        self._process = next((int(name[1]) for name in names if name and name[1]), None)
+        [layout] = self.gdb.console(["maint print remote-registers"])
+        self._layout = RegisterLayout(layout.text)
+
+    @property
+    def generation(self) -> int:
+        """See `Stub.generation`."""
+        return self._generation
+
+    def read_physical(self, addresses: U64, length: int) -> tuple[U8, Bool]:
+        """See `Stub.read_physical`; distinct addresses are fetched once each."""
+        return self._reader.read(addresses, length)
+
+    def write_physical(self, writes: Sequence[tuple[int, bytes]]) -> None:
+        """See `Stub.write_physical`."""
+        packets = [
+            f"M{address + at:x},{len(data[at : at + _WRITE_BYTES]):x}"
+            f":{data[at : at + _WRITE_BYTES].hex()}"
+            for address, data in writes
+            for at in range(0, len(data), _WRITE_BYTES)
+        ]
+        self._generation += 1
+        for packet, reply in zip(packets, self._run_physical(_maint(packets)), strict=True):
+            if _received(reply) != "OK":
+                place = packet.partition(":")[0]
+                raise PtliveError(f"QEMU refuses to write physical memory ({place})")
+
+    def read_virtual(self, va: int, length: int, vcpu: int = 1) -> bytes | None:
+        """See `Stub.read_virtual`."""
+        last = va + length
+        pieces = [(at, min(_READ_BYTES, last - at)) for at in range(va, last, _READ_BYTES)]
+        replies = self._on_vcpu(vcpu, [f"m{at:x},{size:x}" for at, size in pieces], refusal=None)
+        if any(len(reply) != 2 * size for reply, (_, size) in zip(replies, pieces, strict=True)):
+            return None
+        return bytes.fromhex("".join(replies))
+
+    def vcpus(self) -> Sequence[int]:
+        """See `Stub.vcpus`."""
+        return self._vcpus
+
+    def halted(self, vcpu: int) -> bool | None:
+        """See `Stub.halted`; the stub tells it as the thread's extra information."""
+        [digits] = self._packets([f"qThreadExtraInfo,{self._thread(vcpu)}"], refusal=None)
+        try:
+            info = bytes.fromhex(digits).decode("ascii", "replace")
+        except ValueError:
+            return None
+        state = re.search(r"\[(halted|running) *\]", info)
+        return None if state is None else state[1] == "halted"
+
+    def registers(self, vcpu: int) -> dict[str, int]:
+        """See `Stub.registers`."""
+        [packet] = self._on_vcpu(vcpu, ["g"])
+        self._synchronized.add(vcpu)
+        return self._registers.decode(packet)
+
+    def write_registers(self, vcpu: int, values: Mapping[str, int]) -> None:
+        """See `Stub.write_registers`."""
+        self._on_vcpu(vcpu, [*self._synchronize(vcpu), *self.register_packets(values)])
+
+    def register_packets(self, values: Mapping[str, int]) -> list[str]:
+        """See `Stub.register_packets`."""
+        return self._registers.write_packets(values)
+
+    def step(self, vcpu: int, values: Mapping[str, int] | None = None) -> dict[str, int]:
+        """See `Stub.step`; the whole of it is one batch to gdb."""
+        found, wanted = self._step_flags
+        if not wanted & 2:
+            raise PtliveError("this QEMU cannot hold interrupts back while it steps")
+        packets = [*self._synchronize(vcpu), *self.register_packets(values or {})]
+        if found != wanted:
+            packets.append(f"Qqemu.sstep={wanted:x}")
+        stop_at = len(packets)
+        packets += [f"vCont;s:{self._thread(vcpu)}", "g"]
+        if found != wanted:
+            packets.append(f"Qqemu.sstep={found:x}")
+        self._generation += 1
+        self._synchronized.clear()
+        replies = self._on_vcpu(vcpu, packets, patience=_STEP_PATIENCE)
+        stop = re.match(r"T05thread:(?:p[0-9a-f]+\.)?([0-9a-f]+);", replies[stop_at])
+        if stop is None or int(stop[1], 16) != vcpu:
+            self._selected = None
+            raise PtliveError(f"vCPU {vcpu} did not stop after one step: {replies[stop_at]!r}")
+        self._synchronized.add(vcpu)
+        return self._registers.decode(replies[stop_at + 1])
+
+    def monitor(self, command: str) -> str:
+        """See `Stub.monitor`."""
+        [text] = self.monitor_many([command])
+        return text
+
+    def monitor_many(self, commands: Sequence[str]) -> list[str]:
+        """See `Stub.monitor_many`."""
+        replies = self.gdb.console([f"monitor {command}" for command in commands])
+        for reply in replies:
+            if reply.error is not None:
+                raise PtliveError(f"QEMU's monitor does not answer: {reply.error}")
+        return [reply.text for reply in replies]
+
+    def close(self, *, resume: bool) -> None:
+        """See `Stub.close`. Raises PtliveError when the guest cannot be put back."""
+        if self._closed:
+            return
+        try:
+            if self._connected:
+                self._packets([f"Qqemu.PhyMemMode:{self._found_mode}"])
+                [reply] = self.gdb.batch(["-target-detach" if resume else "-target-disconnect"])
+                if reply.error is not None:
+                    raise PtliveError(f"gdb does not let go of the guest: {reply.error}")
+                self._connected = False
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """End gdb without a word to the guest, which stays stopped if it still held it."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._connected:
+            self.gdb.kill()
+        else:
+            self.gdb.quit()
+        os.close(self._file)
+
+    @property
+    def _registers(self) -> RegisterLayout:
+        if self._layout is None:
+            raise PtliveError("gdb is not attached")
+        return self._layout
+
+    def _thread(self, vcpu: int) -> str:
+        if vcpu not in self._vcpus:
+            raise PtliveError(f"the guest has no vCPU {vcpu}")
+        return f"{vcpu:x}" if self._process is None else f"p{self._process:x}.{vcpu:x}"
+
+    def _synchronize(self, vcpu: int) -> list[str]:
+        """Return what must precede `P`: under KVM it does not fetch the registers first."""
+        return [] if vcpu in self._synchronized else ["g"]
+
+    def _on_vcpu(
+        self,
+        vcpu: int,
+        packets: Sequence[str],
+        patience: float = PATIENCE,
+        refusal: str | None = "QEMU refuses the packet",
+    ) -> list[str]:
+        """Send packets about one vCPU; return the replies to them."""
+        thread = self._thread(vcpu)
+        if self._selected == vcpu:
+            return self._packets(packets, patience, refusal)
+        self._selected = None
+        replies = self._packets([f"Hg{thread}", *packets], patience, refusal)
+        if replies[0] != "OK":
+            raise PtliveError(f"the stub does not select vCPU {vcpu}")
+        self._selected = vcpu
+        return replies[1:]
+
+    def _packets(
+        self,
+        packets: Sequence[str],
+        patience: float = PATIENCE,
+        refusal: str | None = "QEMU refuses the packet",
+    ) -> list[str]:
+        """Send raw packets in one batch and return the replies.
+
+        With a sentence as `refusal`, an empty reply or an error raises it.
+        """
+        replies = [_received(reply) for reply in self.gdb.console(_maint(packets), patience)]
+        if refusal is not None:
+            for packet, answer in zip(packets, replies, strict=True):
+                if answer == "" or _ERROR.fullmatch(answer):
+                    raise PtliveError(f"{refusal} {packet[:40]!r}: {answer or 'not supported'}")
+        return replies
+
+    def _run_physical(self, commands: Sequence[str]) -> Sequence[Reply]:
+        """Run console commands while gdb's and our memory packets are physical."""
+        on, off = _maint(["Qqemu.PhyMemMode:1", "Qqemu.PhyMemMode:0"])
+        # gdb may select a thread of its own for its memory packets.
+        self._selected = None
+        try:
+            first, *replies, last = self.gdb.console([on, *commands, off])
+        except BaseException:
+            if not self.gdb.failed:
+                self.gdb.console([off])
+            raise
+        if _received(first) != "OK" or _received(last) != "OK":
+            raise PtliveError("the stub does not switch PhyMemMode")
+        return replies
+
+
+def _maint(packets: Sequence[str]) -> list[str]:
+    return [f"maint packet {packet}" for packet in packets]
+
+
+def _received(reply: Reply) -> str:
+    """Return what the stub answered to a `maint packet`."""
+    found = _RECEIVED.search(reply.text)
+    if found is None:
+        raise PtliveError(f"gdb did not get an answer from QEMU: {reply.error or reply.text!r}")
+    return found[1]

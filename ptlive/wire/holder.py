@@ -1,0 +1,67 @@
+"""Tell whether a local stub already serves a client, without connecting to it.
+
+QEMU's stub serves one client. The connection of a second one waits in the kernel's
+queue, and when the first goes QEMU accepts it, even if it was closed long ago, and
+stops the guest for it (gdbstub.c, CHR_EVENT_OPENED): merely trying would pause
+another user's guest. Linux lists every connection in /proc/net.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ptlive.wire.address import StubAddress
+
+_TCP_ESTABLISHED = "01"
+_UNIX_CONNECTED = "03"
+
+
+def is_held(place: StubAddress) -> bool:
+    """Tell whether a connection to this stub exists; False where that cannot be seen."""
+    if place.path is not None:
+        # Num RefCount Protocol Flags Type St Inode Path; the stub's end has its path.
+        rows = (line.rstrip("\n").split(maxsplit=7) for line in _lines("/proc/net/unix"))
+        return any(
+            len(row) == 8 and row[5] == _UNIX_CONNECTED and row[7] == place.path for row in rows
+        )
+    wanted = set(_hexadecimal(place))
+    # sl local_address rem_address st ...; the stub's end has the port as its own.
+    rows = (
+        line.split(maxsplit=4) for name in ("tcp", "tcp6") for line in _lines(f"/proc/net/{name}")
+    )
+    return any(len(row) > 3 and row[3] == _TCP_ESTABLISHED and row[1] in wanted for row in rows)
+
+
+def _lines(path: str) -> Iterator[str]:
+    with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as table:
+        yield from table
+
+
+def _hexadecimal(place: StubAddress) -> Iterator[str]:
+    """Yield the place's addresses as the kernel prints them: 32-bit words in host order."""
+    with contextlib.suppress(OSError):
+        for family, *_, address in socket.getaddrinfo(
+            place.host, place.port, proto=socket.IPPROTO_TCP
+        ):
+            packed = socket.inet_pton(family, str(address[0]).partition("%")[0])
+            if family == socket.AF_INET:
+                yield _words(packed, place.port)
+                # A server on :: sees an IPv4 client as a mapped address.
+                packed = bytes(10) + b"\xff\xff" + packed
+            yield _words(packed, place.port)
+
+
+def _words(packed: bytes, port: int) -> str:
+    words = struct.unpack(f">{len(packed) // 4}I", packed)
+    return "".join(f"{_host_order(word):08X}" for word in words) + f":{port:04X}"
+
+
+def _host_order(word: int) -> int:
+    return int.from_bytes(word.to_bytes(4, "big"), sys.byteorder)

@@ -1,0 +1,95 @@
+"""Ask a gdb stub who it is and what its guest was doing, before gdb attaches.
+
+Opening the connection stops the guest, so whether it ran must be learnt from this
+very conversation: QEMU up to 8.0 then sends a stop packet unasked (gdbstub.c,
+gdb_vm_state_change). Since 8.1 stop packets are only sent when they are awaited
+(allow_stop_reply), and the question stays open unless the monitor names a state
+that is not the one which connecting brings about.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+
+from ptlive.errors import PtliveError
+from ptlive.wire.address import StubAddress, gdb_target
+from ptlive.wire.holder import is_held
+from ptlive.wire.packet import PacketError
+from ptlive.wire.raw import RawStub
+
+#: Seconds that a stub may take for one reply; a busy host may be slow.
+PATIENCE = 5.0
+
+#: Seconds for QEMU to notice that its last client went away.
+HANDOVER = 2.0
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What the stub told before gdb attached; the guest is stopped since."""
+
+    gdb_target: str
+    was_running: bool | None
+    phy_mem_mode: int
+    version: str
+
+
+def preflight(address: str, patience: float = PATIENCE) -> Preflight:
+    """Hold one conversation with the stub at `address` and leave the guest stopped.
+
+    `PhyMemMode` is left off, so that gdb's own reads while it attaches are virtual;
+    the value found is returned. Raises PtliveError when nothing listens, when what
+    listens is no gdb stub or answers nothing, and when it knows no `PhyMemMode`.
+    """
+    place = StubAddress.parse(address)
+    deadline = time.monotonic() + HANDOVER
+    while is_held(place):
+        if time.monotonic() > deadline:
+            raise PtliveError(f"another client holds the stub at {address}")
+        time.sleep(0.01)
+    connection = place.connect(patience)
+    with RawStub(connection) as stub:
+        try:
+            mode = stub.ask(b"qqemu.PhyMemMode")
+            if mode not in (b"0", b"1"):
+                if stub.stops:
+                    detach(stub)
+                raise PtliveError(
+                    f"{address} is a stub without PhyMemMode "
+                    "(needs QEMU's system emulator 4.1 or newer)"
+                )
+            version = stub.monitor("info version").strip()
+            status = stub.monitor("info status").strip()
+            target = gdb_target(connection)
+            if mode == b"1":
+                stub.ask(b"Qqemu.PhyMemMode:0")
+        except TimeoutError:
+            raise PtliveError(
+                f"{address} answers nothing: another client holds the stub, or it is no gdb stub"
+            ) from None
+        except (PacketError, OSError) as error:
+            raise PtliveError(f"what listens on {address} is no gdb stub: {error}") from None
+    return Preflight(target, _was_running(bool(stub.stops), version, status), int(mode), version)
+
+
+def detach(stub: RawStub) -> None:
+    """Let go of the guest, which runs from then on.
+
+    Once any client has said `multiprocess+`, QEMU wants the process named
+    (gdbstub.c, handle_detach); before 4.0 it knows no processes.
+    """
+    if stub.ask(b"D;1") != b"OK":
+        stub.ask(b"D")
+
+
+def _was_running(stopped_by_us: bool, version: str, status: str) -> bool | None:
+    if stopped_by_us:
+        return True
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    if numbers and (int(numbers[1]), int(numbers[2])) < (8, 1):
+        return False
+    # Connecting makes a running guest "paused" and leaves every other state alone
+    # (cpus.c, do_vm_stop), such as "paused (prelaunch)".
+    return None if status in ("", "VM status: paused") else False
