@@ -1,6 +1,7 @@
 #!/bin/sh
 # Boots the menu guest on several CPUs under TCG; fails unless each finds no difference in time.
-# Usage: check.sh MENU.ELF [QEMU-OPTION...]   (options replace the list of CPUs, e.g. -cpu host -enable-kvm)
+# Usage: check.sh MENU.ELF [QEMU-OPTION...]
+# Options replace the list of CPUs, e.g. -enable-kvm -cpu host
 elf=$1
 shift
 limit=20

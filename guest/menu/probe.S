@@ -19,8 +19,8 @@ probe_store:
 	jmp	*%r15
 probe_jump:				/* a painted frame comes back by jmp *%r15 */
 	jmp	*%rdi
-probe_return:				/* r15 of ring 3 */
-	int	$VECTOR_RETURN
+probe_return:				/* r15 of ring 3: nothing faulted, until here */
+	ud2
 
 /*
  * void probe_run(struct shot *shot, uint64_t va, uint64_t value, uint64_t code, uint64_t back,
@@ -60,12 +60,14 @@ probe_run:
 	push	%rcx
 	iretq
 
-	/* Ring 3 came back by int, or either ring faulted: vector and error code are on top. */
+	/* From traps.S, on the stack: vector, error code, rip.  #UD at r15 is ring 3 coming back. */
 	.globl	probe_trapped
 probe_trapped:
 	pop	%rbx
 	pop	%rdx
-	cmp	$VECTOR_RETURN, %rbx
+	cmp	$6, %rbx
+	jne	probe_end
+	cmp	%r15, (%rsp)
 	jne	probe_end
 probe_allowed:
 	xor	%ebx, %ebx

@@ -74,7 +74,7 @@ static struct shot execute(const struct menu_line *line, const struct kind *kind
 	return shot;
 }
 
-/* The version register of a local APIC reads 1xH in its low byte (SDM vol. 3A 11.4.8). */
+/* The version register of a local APIC reads 1xH in its low byte (SDM vol. 3A, Local APIC). */
 static bool is_apic_version(uint64_t value)
 {
 	return (value & 0xf0) == 0x10;

@@ -13,7 +13,7 @@ struct tss {
 	uint16_t io_map;
 } __attribute__((packed));
 
-_Static_assert(sizeof(struct tss) == 104, "SDM vol. 3A 8.7");
+_Static_assert(sizeof(struct tss) == 104, "the 64-bit TSS, SDM vol. 3A, Task Management");
 
 static uint8_t trap_stack[8192] __attribute__((aligned(16)));
 static uint8_t double_fault_stack[4096] __attribute__((aligned(16)));

@@ -8,6 +8,4 @@
 #define USER_CS   0x23	/* 0x20, RPL 3 */
 #define TSS_SEL   0x28
 
-#define VECTOR_RETURN 0x40	/* int $0x40: how a user probe says that nothing faulted */
-
 #endif

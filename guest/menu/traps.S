@@ -10,7 +10,8 @@ trap_stubs:
 	.rept	256
 	.balign	16
 	/* #DF #TS #NP #SS #GP #PF #AC #CP #VC #SX push an error code; the others get a zero. */
-	.if !(vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || vector == 30)
+	.if !(vector == 8 || (vector >= 10 && vector <= 14) || \
+		vector == 17 || vector == 21 || vector == 29 || vector == 30)
 	push	$0
 	.endif
 	push	$vector

@@ -6,7 +6,7 @@
 #include "segments.h"
 
 enum { VECTORS = 256, STUB_SIZE = 16, DOUBLE_FAULT = 8 };
-enum { INTERRUPT_GATE = 0x8e00, DPL3 = 0x6000 };
+enum { INTERRUPT_GATE = 0x8e00 };	/* present, DPL 0, type 14 */
 
 struct gate {
 	uint16_t offset0;
@@ -33,13 +33,12 @@ void traps_init(void)
 {
 	for (unsigned v = 0; v < VECTORS; v++) {
 		uint64_t stub = (uint64_t)trap_stubs + v * STUB_SIZE;
-		uint16_t dpl = v == VECTOR_RETURN ? DPL3 : 0;
 		uint16_t ist = v == DOUBLE_FAULT ? DOUBLE_FAULT_IST : 0;
 
 		idt[v] = (struct gate){
 			.offset0 = stub,
 			.selector = KERNEL_CS,
-			.attributes = INTERRUPT_GATE | dpl | ist,
+			.attributes = INTERRUPT_GATE | ist,
 			.offset1 = stub >> 16,
 			.offset2 = stub >> 32,
 		};

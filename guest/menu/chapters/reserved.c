@@ -1,7 +1,7 @@
 /*
- * Reserved bits (SDM vol. 3A 4.5.4, tables 4-14 to 4-20): address bits from MAXPHYADDR to 51 at
- * every level, address bits below the size of a large leaf, PS in a PML4E and a PML5E.  The walk
- * ends there, so rights and keys do not matter any more (4.7: with RSVD, P is 1).
+ * Reserved bits (SDM vol. 3A 4.5.4): address bits from MAXPHYADDR to 51 at every level, address
+ * bits below the size of a large leaf, PS in a PML4E and a PML5E.  The walk ends there, so rights
+ * and keys do not matter any more (4.7: with RSVD, P is 1).
  */
 #include "../chapters.h"
 
@@ -12,10 +12,12 @@ static const struct recipe lines[] = {
 	{ "PTE bit MAXPHYADDR", PTE, PTE_VA(161) + 0x020, F4K(161) | OPEN_4K, 0,
 	  { RSVD, RSVD, RSVD, RSVD, RSVD, RSVD, RSVD, RSVD },
 	  .bit_maxphyaddr = true, .needs = HAS_SPARE },
-	{ "PTE bit 51, supervisor R/W=0 XD=1", PTE, PTE_VA(162) + 0x030, F4K(162) | P | A | D | XD | BIT(51), 0,
+	{ "PTE bit 51, supervisor R/W=0 XD=1", PTE, PTE_VA(162) + 0x030,
+	  F4K(162) | P | A | D | XD | BIT(51), 0,
 	  { RSVD, RSVD, RSVD, RSVD, RSVD, RSVD, RSVD, RSVD },
 	  .needs = HAS_SPARE | HAS_NX },
-	{ "PTE bit 51, key 1 (AD)", PTE, PTE_VA(163) + 0x040, F4K(163) | OPEN_4K | PK(1) | BIT(51), 0,
+	{ "PTE bit 51, key 1 (AD)", PTE, PTE_VA(163) + 0x040,
+	  F4K(163) | OPEN_4K | PK(1) | BIT(51), 0,
 	  { RSVD, RSVD, RSVD, RSVD, RSVD, RSVD, RSVD, RSVD },
 	  .needs = HAS_SPARE | HAS_PKU },
 
@@ -40,7 +42,8 @@ static const struct recipe lines[] = {
 	  { RSVD, RSVD, RSVD, RSVD, RSVD, RSVD, RSVD, RSVD } },
 	{ "2M bit 20", PDE, PDE_VA(103) + 0x8080, F2M(6) | OPEN_BIG | BIT(20), 0,
 	  { RSVD, RSVD, RSVD, RSVD, RSVD, RSVD, RSVD, RSVD } },
-	{ "2M bit 20, supervisor, R/W=0", PDE, PDE_VA(104) + 0x9090, F2M(6) | P | A | D | PS | BIT(20), 0,
+	{ "2M bit 20, supervisor, R/W=0", PDE, PDE_VA(104) + 0x9090,
+	  F2M(6) | P | A | D | PS | BIT(20), 0,
 	  { RSVD, RSVD, RSVD, RSVD, RSVD, RSVD, RSVD, RSVD } },
 
 	{ "PDPTE bit 51", PDPTE, PDPTE_VA(96) + 0x201010, OPEN_TABLE | BIT(51), 0,
