@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import fnmatch
+import io
 import os
 import re
 import shutil
@@ -50,8 +51,8 @@ def provide(package: str, pattern: str, progress: Callable[[str], None]) -> Path
 
     The first time, apt downloads the package; a meta package, such as that of the
     current kernel, stands for the one that it depends on. A download that was cut
-    off is gone on with. Raises PtliveError when apt is missing, knows no such
-    package or cannot reach its mirror.
+    off leaves its beginning for apt to go on with. Raises PtliveError when apt is
+    missing, knows no such package or cannot reach its mirror.
     """
     found = unpacked(package, pattern)
     if found:
@@ -129,17 +130,17 @@ def _download(package: str, progress: Callable[[str], None]) -> Path:
 def _extract(archive: Path, pattern: str) -> tuple[str, bytes]:
     """Return the name and content of the one file in a package that matches `pattern`."""
     found: tuple[str, bytes] | None = None
-    with (
-        subprocess.Popen(
-            ["dpkg-deb", "--fsys-tarfile", str(archive)], stdout=subprocess.PIPE
-        ) as unpacker,
-        tarfile.open(fileobj=unpacker.stdout, mode="r|") as tar,
-    ):
+    command = ["dpkg-deb", "--fsys-tarfile", str(archive)]
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode != 0:
+        archive.unlink()
+        raise PtliveError(f"{archive.name} arrived damaged and was removed: try again.")
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as tar:
         for member in tar:
             name = member.name.removeprefix("./")
             content = tar.extractfile(member) if fnmatch.fnmatch(name, pattern) else None
             if content:
                 found = name, content.read()
-    if unpacker.returncode != 0 or not found:
-        raise PtliveError(f"{archive} holds no {pattern}: remove it and try again.")
+    if not found:
+        raise PtliveError(f"{archive.name} holds no {pattern}.")
     return found

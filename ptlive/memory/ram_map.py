@@ -113,6 +113,26 @@ class RamMap:
         kinds[inside] = self._kinds[index[inside]]
         return kinds
 
+    def uniform(self, addresses: U64, last_addresses: U64) -> Bool:
+        """Tell of each range, ends included, whether one kind answers throughout."""
+        # Where the kind changes: at each region's beginning and after its end, unless
+        # a neighbour of the same kind goes on there.
+        edges = {0: Kind.NOTHING}
+        for region in self.regions:
+            edges[region.first] = region.kind
+            edges[region.last + 1] = Kind.NOTHING
+        kinds = [edges[at] for at in sorted(edges)]
+        starts = [
+            at
+            for at, kind, before in zip(sorted(edges), kinds, [None, *kinds], strict=False)
+            if kind is not before and at < 1 << 64
+        ]
+        changes = np.array(starts, np.uint64)
+        same: Bool = np.searchsorted(changes, addresses, side="right") == np.searchsorted(
+            changes, last_addresses, side="right"
+        )
+        return same
+
     def names_of(self, addresses: U64) -> list[str]:
         """Return the name of QEMU's region at each address; "" where nothing is."""
         index, inside = _find(addresses, self._firsts, self._lasts)

@@ -146,7 +146,8 @@ def _tables(stub: Stub, vcpu: int) -> dict[str, tuple[int, int]]:
         )
         if match is None:
             raise PtliveError(f"QEMU's monitor does not tell the guest's {name}")
-        found[name] = int(match[1], 16), int(match[2], 16)
+        # A limit is 16 bits (a TSS has no use for more): a hostile one must not cost time.
+        found[name] = int(match[1], 16), min(int(match[2], 16), 0xFFFF)
     return found
 
 

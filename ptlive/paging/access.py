@@ -156,24 +156,3 @@ def pieces(va: int, length: int, page: int = 1 << 12) -> list[tuple[int, int]]:
         result.append((va, size))
         va, length = (va + size) % (1 << 64), length - size
     return result
-
-
-def describe(error_code: int) -> list[str]:
-    """Return the error code's bits in words, low bits first (SDM figure 4-12)."""
-    code = Fault(error_code)
-    words = [
-        "P=1: every entry of the path was present"
-        if Fault.P in code
-        else "P=0: an entry of the path was not present",
-        "W/R=1: a write" if Fault.WR in code else "W/R=0: not a write",
-        "U/S=1: a user-mode access" if Fault.US in code else "U/S=0: a supervisor-mode access",
-    ]
-    rest = {
-        Fault.RSVD: "RSVD=1: a reserved bit was set in an entry of the path",
-        Fault.ID: "I/D=1: an instruction fetch",
-        Fault.PK: "PK=1: a protection key forbids it",
-        Fault.SS: "SS=1: a shadow-stack access",
-        Fault.HLAT: "HLAT=1: during hypervisor-managed linear-address translation",
-        Fault.SGX: "SGX=1: an SGX-specific access-control requirement was violated",
-    }
-    return words + [text for bit, text in rest.items() if bit in code]

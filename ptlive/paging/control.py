@@ -78,6 +78,22 @@ def format_for(
         )
     if levels is None:
         raise PtliveError(f"the guest uses {current}, for which ptlive has no format yet")
+    return _x86_64(levels, efer, maxphyaddr, gbpages)
+
+
+def format_named(name: str, efer: int, *, maxphyaddr: int | None, gbpages: bool | None) -> Format:
+    """Return the format of that name, as a CPU with these features would have it.
+
+    Raises PtliveError if there is none.
+    """
+    for levels in (4, 5):
+        fmt = _x86_64(levels, efer, maxphyaddr, gbpages)
+        if fmt.name == name:
+            return fmt
+    raise PtliveError(f"there is no format {name!r}; there are x86-64-4level and x86-64-5level")
+
+
+def _x86_64(levels: int, efer: int, maxphyaddr: int | None, gbpages: bool | None) -> Format:
     return x86_64.make_levels(
         levels,
         maxphyaddr=maxphyaddr or x86_64.PHYSICAL_LIMIT,

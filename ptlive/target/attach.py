@@ -107,7 +107,7 @@ class _Session:
         """
         done = False
         try:
-            if self._resume is not None and not self._stub.gdb.failed:
+            if self._resume is not None:
                 self._journal.undo(self._stub)
                 self._stub.close(resume=self._resume)
                 done = True

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # QEMU itself is up within 0.1 s; this bounds the wait on a computer that is very busy.
 _START_SECONDS = 20.0
+# How long QEMU is given to answer, and to end, when it is asked to quit.
+QUIT_SECONDS = 3.0
 
 
 def _silent(_line: str) -> None:
@@ -184,9 +186,9 @@ def wait_ready(guest: Guest, recipe: Recipe, *, seconds: float | None = None) ->
 def stop(guest: Guest) -> None:
     """End a guest, politely first, and remove what was kept about it."""
     if guest.alive:
-        with suppress(PtliveError), Qmp(guest.qmp, timeout=2.0) as qmp:
+        with suppress(PtliveError), Qmp(guest.qmp, timeout=QUIT_SECONDS) as qmp:
             qmp.command("quit")
-        if not process.wait_end(guest.pid, guest.process_started, 3.0):
+        if not process.wait_end(guest.pid, guest.process_started, QUIT_SECONDS):
             process.end(guest.pid, guest.process_started)
     running.forget(guest)
 

@@ -39,7 +39,10 @@ class StubAddress:
         """
         try:
             if self.path is None:
-                return socket.create_connection((self.host, self.port), timeout)
+                connection = socket.create_connection((self.host, self.port), timeout)
+                # An acknowledgement and the next packet are two small writes.
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                return connection
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
                 connection.settimeout(timeout)

@@ -86,10 +86,12 @@ class GdbStub:
         switched it off; None asks. Raises PtliveError when there is no stub.
         """
         self.gdb.batch([f"-gdb-set {setting}" for setting in _SETTINGS])
+        # Set first: if this is interrupted gdb may hold the guest without our knowing,
+        # and must not be asked to quit politely, which would resume it.
+        self._connected = True
         [reply] = self.gdb.batch([f"-target-select extended-remote {target}"])
         if reply.error is not None:
             raise PtliveError(f"gdb does not attach to {target}: {reply.error}")
-        self._connected = True
         mode, flags, bits = self._packets(
             ["qqemu.PhyMemMode", "qqemu.sstep", "qqemu.sstepbits"], refusal=None
         )
@@ -205,12 +207,13 @@ class GdbStub:
         if self._closed:
             return
         try:
-            if self._connected:
-                self._packets([f"Qqemu.PhyMemMode:{self._found_mode}"])
-                [reply] = self.gdb.batch(["-target-detach" if resume else "-target-disconnect"])
-                if reply.error is not None:
-                    raise PtliveError(f"gdb does not let go of the guest: {reply.error}")
-                self._connected = False
+            if not self._connected:
+                raise PtliveError("gdb is not attached")
+            self._packets([f"Qqemu.PhyMemMode:{self._found_mode}"])
+            [reply] = self.gdb.batch(["-target-detach" if resume else "-target-disconnect"])
+            if reply.error is not None:
+                raise PtliveError(f"gdb does not let go of the guest: {reply.error}")
+            self._connected = False
         finally:
             self.abandon()
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PAGE_SHIFT = 12
+PAGE1GB_SHIFT = 30
 INDEX_BITS = 9
 PRESENT = 1 << 0
 PS = 1 << 7
@@ -31,6 +32,9 @@ XD = 1 << 63
 PAT_LARGE = 1 << 12  # of a 2M or 1G page; bit 7 there is PS
 PROTECTION_KEY = 0xF << 59
 PHYSICAL_LIMIT = 52  # bits of an address that an entry can hold, SDM 4.1.4
+
+# A leaf with R/W=0 and D=1 is a shadow-stack page where CET is on (SDM vol. 3A 4.6.1).
+SHADOW_STACK = Match((1 << 6) | (1 << 1), 1 << 6)
 
 
 class Row(NamedTuple):
@@ -94,6 +98,12 @@ def make_levels(
     return make(ROWS[:levels], maxphyaddr=maxphyaddr, nxe=nxe, gbpages=gbpages)
 
 
+def needs_page1gb(fmt: Format, lvl: int, entry: int) -> bool:
+    """Tell whether an entry is malformed only because the CPU shows no 1G pages."""
+    level = fmt.level(lvl)
+    return level.shift == PAGE1GB_SHIFT and entry & level.reserved_table == PS
+
+
 def _ones(low: int, high: int) -> int:
     """Return a mask of bits low to high-1."""
     return (1 << high) - (1 << low) if high > low else 0
@@ -102,7 +112,7 @@ def _ones(low: int, high: int) -> int:
 def _level(row: Row, lvl: int, is_root: bool, reserved: int, gbpages: bool) -> Level:
     shift = PAGE_SHIFT + INDEX_BITS * (lvl - 1)
     has_ps = lvl > 1
-    leaf_allowed = row.leaf and (gbpages or shift < 30)
+    leaf_allowed = row.leaf and (gbpages or shift < PAGE1GB_SHIFT)
     address = _ones(PAGE_SHIFT, PHYSICAL_LIMIT) & ~reserved
     # Below a large page's address only PAT has a meaning; the rest is reserved
     # (tables 4-16 and 4-18). PS where no page may be is reserved too.

@@ -1,0 +1,90 @@
+"""What a verification found: per oracle and property, and each disagreement."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Check:
+    """One property (the aspect), as one oracle answered it.
+
+    asked: False for what no access can show, which is listed all the same
+    unchecked: how many could not be checked, by reason
+    """
+
+    oracle: str
+    answered_by: str
+    aspect: str
+    asked: bool = True
+    agreed: int = 0
+    disagreed: int = 0
+    unchecked: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def checked(self) -> int:
+        """How many were answered."""
+        return self.agreed + self.disagreed
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """One difference between the tables, as walked, and an oracle.
+
+    access: name of the access kind, None where the oracle knows none
+    path: (level, entry address, entry) from the root
+    reproduce: a command that asks the same again
+    """
+
+    va: int
+    access: str | None
+    oracle: str
+    aspect: str
+    predicted: str
+    observed: str
+    path: tuple[tuple[int, int, int], ...]
+    reproduce: str
+
+
+@dataclass(frozen=True)
+class Quirk:
+    """A known deviation of QEMU from the manual: named, explained, counted, never silent."""
+
+    name: str
+    accelerator: str
+    reason: str
+    cite: str
+
+
+@dataclass
+class Report:
+    """A verification of one address space."""
+
+    tables: int
+    leaves: int
+    reached: int
+    holes: int
+    checks: list[Check] = field(default_factory=list)
+    disagreements: list[Disagreement] = field(default_factory=list)
+    quirks: Counter[Quirk] = field(default_factory=Counter)
+    seconds: float = 0.0
+    seed: int = 0
+
+    def check(self, oracle: str, answered_by: str, aspect: str, *, asked: bool = True) -> Check:
+        """Return the check of that oracle and property, a new one if there is none."""
+        for check in self.checks:
+            if (check.oracle, check.aspect) == (oracle, aspect):
+                return check
+        self.checks.append(Check(oracle, answered_by, aspect, asked))
+        return self.checks[-1]
+
+    @property
+    def disagreed(self) -> int:
+        """How many disagreements there are."""
+        return sum(check.disagreed for check in self.checks)
+
+    @property
+    def never_checked(self) -> list[Check]:
+        """Properties that were asked for and not checked once."""
+        return [check for check in self.checks if check.asked and not check.checked]

@@ -1,0 +1,119 @@
+"""An address space of a live guest: here the two pillars meet.
+
+A format and a root from the CPU's registers, physical memory from the target,
+and the control bits that decide about accesses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ptlive.analysis.regions import Regions, regions
+from ptlive.analysis.translation import Translation, describe
+from ptlive.errors import PtliveError
+from ptlive.memory.ram_map import Kind as Target
+from ptlive.paging import control
+from ptlive.paging.translate import Translations, translate
+from ptlive.paging.walk import walk
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ptlive.access_kind import AccessKind
+    from ptlive.arrays import U8, U64, Memory
+    from ptlive.memory.ram_map import RamMap
+    from ptlive.paging.access import Controls
+    from ptlive.paging.format import Format
+    from ptlive.paging.graph import Graph
+    from ptlive.target.cpu import CpuState
+
+MIXED = len(Target)
+TARGET_NAMES = ("nothing", "RAM", "ROM", "device", "mixed")
+
+
+@dataclass(frozen=True, eq=False)
+class AddressSpace:
+    """One root table of a guest, with all that is needed to walk it.
+
+    root: uint64[format.roots]; origin: where the root came from, such as "cr3"
+    controls: of the vCPU whose paging is asked about
+    not_modelled: control bits that are on and not modelled, with what that means
+    """
+
+    format: Format
+    memory: Memory
+    root: U64
+    origin: str
+    controls: Controls
+    ram_map: RamMap
+    vcpu: int
+    not_modelled: dict[str, str]
+
+    def walk(self, ranges: tuple[U64, U64] | None = None) -> Graph:
+        """Walk over ranges, everything by default. Raises PtliveError for a bad root."""
+        return walk(self.format, self.memory, self.root.reshape(1, -1), ranges)
+
+    def translate(self, va: U64) -> Translations:
+        """Translate addresses, uint64[n]. Raises PtliveError for a bad root."""
+        return translate(self.format, self.memory, self.root, va)
+
+    def describe(
+        self, translations: Translations, row: int, kinds: Sequence[AccessKind]
+    ) -> Translation:
+        """Tell one of the translated addresses step by step."""
+        return describe(translations, row, self.controls, list(kinds), self.target_of, TARGET_NAMES)
+
+    def regions(self, graph: Graph, *, split_pa: bool = False) -> Regions:
+        """Merge a walk's leaves into regions."""
+        return regions(graph, self.target_of, split_pa=split_pa)
+
+    def target_of(self, pa: U64, size_bits: U64) -> U8:
+        """Return what each page of 2**size_bits bytes lies in, as an index of TARGET_NAMES.
+
+        pa, size_bits: uint64[n]; returns uint8[n].
+        """
+        last = pa + ((np.uint64(1) << size_bits) - np.uint64(1))
+        kinds = self.ram_map.kind_of(pa)
+        mixed = ~self.ram_map.uniform(pa, last)
+        return np.where(mixed, np.uint8(MIXED), kinds).astype(np.uint8)
+
+
+def open_space(
+    cpu: CpuState,
+    memory: Memory,
+    ram_map: RamMap,
+    *,
+    root: int | None = None,
+    format_name: str | None = None,
+    pkru: int | None = None,
+) -> AddressSpace:
+    """Return the address space that a vCPU uses, or one with another root.
+
+    root: a root register's value; CR3 by default
+    format_name: insist on this format
+
+    Raises PtliveError if paging is off, or for a mode without a format.
+    """
+    fmt = control.format_for(
+        cpu.cr0, cpu.cr4, cpu.efer, maxphyaddr=cpu.maxphyaddr, gbpages=cpu.gbpages
+    )
+    if format_name is not None and format_name != fmt.name:
+        fmt = control.format_named(
+            format_name, cpu.efer, maxphyaddr=cpu.maxphyaddr, gbpages=cpu.gbpages
+        )
+    value = cpu.cr3 if root is None else root
+    if root is not None and root & ~fmt.root_mask & ~0xFFF & ~(1 << 63):
+        raise PtliveError(f"{root:#x} is not the address of a root table")
+    return AddressSpace(
+        format=fmt,
+        memory=memory,
+        root=np.array([value & fmt.root_mask], dtype=np.uint64),
+        origin="cr3" if root is None else f"{root:#x}",
+        controls=control.controls(cpu.cr0, cpu.cr4, cpu.efer, pkru=pkru),
+        ram_map=ram_map,
+        vcpu=cpu.vcpu,
+        not_modelled=control.not_modelled(cpu.cr3, cpu.cr4),
+    )

@@ -1,0 +1,170 @@
+"""A whole verification: choose, predict, ask, compare."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ptlive.access_kind import ACCESS_KINDS
+from ptlive.analysis.report import Report
+from ptlive.errors import PtliveError
+from ptlive.oracle import debug_walker as debug_oracle
+from ptlive.oracle.stepped import SteppedProbe
+from ptlive.paging import rights
+from ptlive.paging.format import Kind
+from ptlive.paging.graph import HOLES
+from ptlive.paging.paths import leaves
+from ptlive.verify import debug_walker, stepped
+from ptlive.verify.question import questions
+from ptlive.verify.targets import choose
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ptlive.access_kind import AccessKind
+    from ptlive.arrays import U64
+    from ptlive.oracle.observation import Observation
+    from ptlive.paging.graph import Graph
+    from ptlive.space import AddressSpace
+    from ptlive.target.attach import Target
+    from ptlive.verify.question import Question
+
+ORACLES = (stepped.ORACLE, debug_walker.ORACLE)
+CODE_PAGES = 256
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to verify.
+
+    oracles: of ORACLES; va: ask about these addresses only, uint64[n]; probes:
+    how many accesses (or translations) each oracle is asked for at most; root:
+    the options that name the root in a command, for reproducing
+    """
+
+    oracles: Sequence[str]
+    kinds: Sequence[AccessKind] = tuple(ACCESS_KINDS.values())
+    ranges: tuple[U64, U64] | None = None
+    va: U64 | None = None
+    probes: int = 2000
+    seed: int = 0
+    root: str = ""
+
+
+Progress = "Callable[[str, int, int], None]"
+
+
+def verify(
+    target: Target,
+    space: AddressSpace,
+    plan: Plan,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+    witness: Callable[[Question, Observation | None], None] = lambda *_: None,
+) -> Report:
+    """Ask the oracles of a plan and return what they said.
+
+    progress: told (oracle, done, all); witness: sees each question to the
+    stepped probe, and the answer if it was asked
+
+    Raises PtliveError when an oracle cannot answer at all.
+    """
+    begun = time.monotonic()
+    graph = space.walk(plan.ranges)
+    report = Report(
+        tables=graph.tables,
+        leaves=graph.leaves,
+        reached=graph.reached(Kind.LEAF),
+        holes=graph.reached(*HOLES),
+        seed=plan.seed,
+    )
+    if stepped.ORACLE in plan.oracles:
+        _ask_stepped(target, space, plan, graph, report, progress, witness)
+    if debug_walker.ORACLE in plan.oracles:
+        va, left = _addresses(plan, graph, plan.probes)
+        translations = space.translate(va)
+        progress(debug_walker.ORACLE, 0, va.size)
+        answers = debug_oracle.ask(target.stub, space.vcpu, [int(a) for a in va])
+        progress(debug_walker.ORACLE, va.size, va.size)
+        debug_walker.compare(report, translations, answers, plan.root)
+        if left:
+            check = report.check(debug_walker.ORACLE, debug_walker.ANSWERED_BY, "frame")
+            check.unchecked["not chosen (--probes asks for more)"] += left
+    report.seconds = time.monotonic() - begun
+    return report
+
+
+def _addresses(plan: Plan, graph: Graph, count: int) -> tuple[U64, int]:
+    """Return the addresses to ask about, and how many entries are left out."""
+    if plan.va is not None:
+        return plan.va, 0
+    targets = choose(graph, count, plan.seed)
+    return targets.va, targets.entries - targets.va.size
+
+
+def _ask_stepped(
+    target: Target,
+    space: AddressSpace,
+    plan: Plan,
+    graph: Graph,
+    report: Report,
+    progress: Callable[[str, int, int], None],
+    witness: Callable[[Question, Observation | None], None],
+) -> None:
+    """Ask the stepped probe."""
+    cpu = next(cpu for cpu in target.cpus if cpu.vcpu == space.vcpu)
+    if int(space.root[0]) != cpu.cr3 & space.format.root_mask:
+        raise PtliveError(
+            "the stepped probe can ask only about the root that the vCPU uses (--root cr3)"
+        )
+    va, left = _addresses(plan, graph, max(plan.probes // max(len(plan.kinds), 1), 1))
+    whole = space.walk()
+    probe = SteppedProbe(
+        target.stub, target.journal, target.memory, space.vcpu, _code(whole), plan.seed
+    )
+    try:
+        if space.controls.key_matters:
+            controls = dataclasses.replace(space.controls, pkru=probe.pkru())
+            space = dataclasses.replace(space, controls=controls)
+        translations = space.translate(va)
+        comparison = stepped.Comparison(report, translations, target.accelerator, plan.root)
+        if left:
+            reason = "not chosen (--probes asks for more)"
+            report.check(stepped.ORACLE, target.accelerator, "fault").unchecked[reason] = (
+                left * len(plan.kinds)
+            )
+        tables = np.unique(np.concatenate([f.nodes.table for f in whole.floors])) & ~np.uint64(
+            0xFFF
+        )
+        asked = list(questions(space, translations, plan.kinds, tables))
+        for question in asked:
+            if question.probe is None:
+                comparison.unchecked(question, question.unchecked or "not asked")
+                witness(question, None)
+        asked = [question for question in asked if question.probe]
+        answers = probe.ask(
+            [question.probe for question in asked if question.probe],
+            lambda done: progress(stepped.ORACLE, done, len(asked)),
+        )
+        for question, seen in zip(asked, answers, strict=True):
+            comparison.add(question, seen)
+            witness(question, seen)
+    finally:
+        probe.close()
+
+
+def _code(graph: Graph) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Return pages of supervisor-mode and of user-mode code, as (va, pa)."""
+    found: tuple[list[tuple[int, int]], list[tuple[int, int]]] = ([], [])
+    for chunk in leaves(graph, 1 << 20):
+        executable = rights.granted(graph.fmt, chunk.rights, "execute")
+        user = rights.granted(graph.fmt, chunk.rights, "user")
+        for mode, rows in ((0, executable & ~user), (1, executable & user)):
+            for row in np.flatnonzero(rows)[: CODE_PAGES - len(found[mode])]:
+                found[mode].append((int(chunk.va[row]), int(chunk.pa[row])))
+        if min(map(len, found)) >= CODE_PAGES:
+            break
+    return found
