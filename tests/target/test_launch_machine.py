@@ -1,0 +1,113 @@
+"""The QEMU command line of a machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ptlive.errors import PtliveError
+from ptlive.guests import Boot
+from ptlive.target import machine
+from ptlive.target.machine import Machine, command_line, parse_size
+
+
+def build(given: Machine, boot: Boot | None = None, gdb: str = "127.0.0.1:1234") -> list[str]:
+    return command_line(
+        given,
+        boot or Boot(kernel=Path("/k")),
+        ram="/ram",
+        memory=256 << 20,
+        gdb=gdb,
+        folder=Path("/run/a,b"),
+        sockets=Path("/run/a,b"),
+    )
+
+
+def option(command: list[str], name: str) -> str:
+    assert command.count(name) == 1
+    return command[command.index(name) + 1]
+
+
+def test_ram_is_a_shared_file_of_the_size_that_the_guest_sees() -> None:
+    command = build(Machine())
+    assert option(command, "-object") == (
+        "memory-backend-file,id=ram,size=268435456,share=on,mem-path=/ram"
+    )
+    assert option(command, "-machine") == "pc,accel=tcg,memory-backend=ram"
+    assert option(command, "-m") == "256M"
+
+
+def test_levels_are_the_cpus() -> None:
+    assert option(build(Machine(levels=5)), "-cpu") == "max"
+    assert option(build(Machine(levels=4)), "-cpu") == "max,-la57"
+
+
+@pytest.mark.parametrize(
+    ("gdb", "device"),
+    [
+        ("127.0.0.1:1234", "tcp:127.0.0.1:1234"),
+        ("[::1]:0", "tcp:[::1]:0"),
+        (":1234", "tcp:127.0.0.1:1234"),
+        ("unix:/a,b/gdb.sock", "unix:/a,,b/gdb.sock,server=on,wait=off"),
+    ],
+)
+def test_the_stub_listens_where_it_is_told(gdb: str, device: str) -> None:
+    assert option(build(Machine(gdb=gdb), gdb=gdb), "-gdb") == device
+
+
+def test_a_comma_in_a_path_does_not_end_an_option() -> None:
+    assert option(build(Machine()), "-qmp") == "unix:/run/a,,b/qmp.sock,server=on,wait=off"
+
+
+def test_a_kernel_gets_its_initramfs_and_command_line() -> None:
+    boot = Boot(kernel=Path("/k"), initrd=Path("/i"), append="console=ttyS0")
+    command = build(Machine(cpus=2, extra=("-S",)), boot)
+    assert option(command, "-kernel") == "/k"
+    assert option(command, "-initrd") == "/i"
+    assert option(command, "-append") == "console=ttyS0"
+    assert option(command, "-smp") == "2"
+    assert command[-1] == "-S"
+    assert "-initrd" not in build(Machine())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"levels": 3}, "4 or 5 levels, not 3"),
+        ({"accel": "xen"}, "No accelerator 'xen'"),
+        ({"memory": 1000}, "whole number of megabytes"),
+        ({"memory": 0}, "whole number of megabytes"),
+        ({"cpus": 0}, "at least one CPU"),
+        ({"gdb": "nonsense"}, "'nonsense' is no address"),
+        ({"gdb": "host:99999"}, "'host:99999' is no address"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(wrong: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(PtliveError, match=sentence):
+        Machine(**wrong)
+
+
+def test_sizes_are_read_as_people_write_them() -> None:
+    assert parse_size("512M") == 512 << 20
+    assert parse_size("3g") == 3 << 30
+    for wrong in ("", "M", "0M", "-1M", "1T", "1.5G", "12"):
+        with pytest.raises(PtliveError, match="no memory size"):
+            parse_size(wrong)
+
+
+def test_kvm_without_la57_has_four_levels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: True)
+    monkeypatch.setattr(machine, "host_has_la57", lambda: False)
+    with pytest.raises(PtliveError, match="KVM has five levels only on a CPU with LA57"):
+        Machine(accel="kvm").check_host()
+    Machine(accel="kvm", levels=4).check_host()
+
+
+def test_kvm_that_may_not_be_opened_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(os.path, "exists", lambda _: True)
+    with pytest.raises(PtliveError, match="may not be opened by this user"):
+        Machine(accel="kvm", levels=4).check_host()

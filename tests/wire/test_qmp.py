@@ -1,0 +1,94 @@
+"""QMP sessions with a real QEMU, and with what is none."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ptlive.errors import PtliveError
+from ptlive.wire.qmp import Qmp, parse_address
+
+if TYPE_CHECKING:
+    from ptlive.target.running import Guest
+
+
+@pytest.mark.qemu
+def test_commands_are_answered(menu_guest_5: Guest) -> None:
+    with Qmp(menu_guest_5.qmp) as qmp:
+        assert qmp.command("query-name") == {}
+        found = qmp.command("qom-list", path="/objects")
+        assert isinstance(found, list)
+        assert "ram" in [item["name"] for item in found]
+        assert "running" in qmp.human("info status")
+    qmp.close()
+
+
+@pytest.mark.qemu
+def test_a_refused_command_is_told_in_qemus_words(menu_guest_5: Guest) -> None:
+    with Qmp(menu_guest_5.qmp) as qmp:
+        with pytest.raises(PtliveError, match=r"QEMU refused .*no-such-command has not been found"):
+            qmp.command("no-such-command")
+        assert qmp.command("query-status")
+
+
+@pytest.mark.qemu
+def test_a_second_client_does_not_wait_for_ever(menu_guest_5: Guest) -> None:
+    with (
+        Qmp(menu_guest_5.qmp),
+        pytest.raises(PtliveError, match=r"no answer within 0\.2 s \(it serves one client"),
+    ):
+        Qmp(menu_guest_5.qmp, timeout=0.2)
+    with Qmp(menu_guest_5.qmp) as again:
+        assert again.command("query-status")
+
+
+def test_nothing_listens() -> None:
+    with pytest.raises(PtliveError, match="No QMP at unix:/nowhere"):
+        Qmp("unix:/nowhere/qmp.sock")
+
+
+@pytest.mark.parametrize("says", [b"SSH-2.0-OpenSSH_9.2\r\n", b'{"hello": 1}\r\n', b""])
+def test_something_else_listens(says: bytes) -> None:
+    def serve(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        connection.sendall(says)
+        connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        thread = threading.Thread(target=serve, args=(server,))
+        thread.start()
+        with pytest.raises(PtliveError, match=f"No QMP at {address}"):
+            Qmp(address)
+        thread.join()
+
+
+def test_no_session_leaves_a_file_open() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with pytest.raises(PtliveError):
+            Qmp("unix:/nowhere/qmp.sock")
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("unix:/run/q.sock", "/run/q.sock"),
+        ("localhost:4444", ("localhost", 4444)),
+        (":4444", ("127.0.0.1", 4444)),
+        ("[::1]:4444", ("::1", 4444)),
+    ],
+)
+def test_addresses(text: str, place: object) -> None:
+    assert parse_address(text) == place
+
+
+@pytest.mark.parametrize("text", ["", "unix:", "localhost", "localhost:", "localhost:x", "h:65536"])
+def test_no_addresses(text: str) -> None:
+    with pytest.raises(PtliveError, match="is no address: give HOST:PORT or unix:PATH"):
+        parse_address(text)
