@@ -33,7 +33,9 @@ def suite(tmp_path: Path) -> Path:
 def run(folder: Path, *arguments: str, path: str = "", ci: str = "") -> tuple[int, str]:
     """Run pytest there; return its exit code and what it printed."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CI": ci, "PATH": path or os.defpath}
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", ".", *arguments]
+    # Without hypothesis, which these suites do not use: its start takes a second.
+    plugins = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
+    command = [sys.executable, "-m", "pytest", *plugins, ".", *arguments]
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
