@@ -6,16 +6,18 @@ and the control bits that decide about accesses.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ptlive.analysis.regions import Regions, regions
-from ptlive.analysis.translation import Translation, describe
+from ptlive.analysis.translation import Translation, describe, first_failure, outcome
 from ptlive.errors import PtliveError
 from ptlive.memory.ram_map import Kind as Target
 from ptlive.paging import control
+from ptlive.paging.access import pieces
 from ptlive.paging.translate import Translations, translate
 from ptlive.paging.walk import walk
 
@@ -61,10 +63,25 @@ class AddressSpace:
         return translate(self.format, self.memory, self.root, va)
 
     def describe(
-        self, translations: Translations, row: int, kinds: Sequence[AccessKind]
+        self, translations: Translations, row: int, kinds: Sequence[AccessKind], length: int = 1
     ) -> Translation:
-        """Tell one of the translated addresses step by step."""
-        return describe(translations, row, self.controls, list(kinds), self.target_of, TARGET_NAMES)
+        """Tell one of the translated addresses step by step.
+
+        kinds, length: the accesses whose outcome is to be told. One that crosses
+        into another page fails where its first failing piece does.
+        """
+        found = describe(
+            translations, row, self.controls, list(kinds), self.target_of, TARGET_NAMES
+        )
+        rest = [va for va, _ in pieces(found.va, length)][1:]
+        if not rest:
+            return found
+        beyond = self.translate(np.array(rest, dtype=np.uint64))
+        outcomes = []
+        for now in found.outcomes:
+            then = [outcome(beyond, at, self.controls, now.kind) for at in range(len(rest))]
+            outcomes.append(first_failure([now, *then]))
+        return dataclasses.replace(found, outcomes=outcomes)
 
     def regions(self, graph: Graph, *, split_pa: bool = False) -> Regions:
         """Merge a walk's leaves into regions."""
@@ -87,12 +104,13 @@ def open_space(
     ram_map: RamMap,
     *,
     root: int | None = None,
+    origin: str | None = None,
     format_name: str | None = None,
     pkru: int | None = None,
 ) -> AddressSpace:
     """Return the address space that a vCPU uses, or one with another root.
 
-    root: a root register's value; CR3 by default
+    root: a root register's value; CR3 by default; origin: what to call it
     format_name: insist on this format
 
     Raises PtliveError if paging is off, or for a mode without a format.
@@ -111,7 +129,7 @@ def open_space(
         format=fmt,
         memory=memory,
         root=np.array([value & fmt.root_mask], dtype=np.uint64),
-        origin="cr3" if root is None else f"{root:#x}",
+        origin=origin or ("cr3" if root is None else f"{root:#x}"),
         controls=control.controls(cpu.cr0, cpu.cr4, cpu.efer, pkru=pkru),
         ram_map=ram_map,
         vcpu=cpu.vcpu,

@@ -59,12 +59,13 @@ class Quirk:
 
 @dataclass
 class Report:
-    """A verification of one address space."""
+    """A verification of one address space; version: of QEMU."""
 
     tables: int
     leaves: int
     reached: int
     holes: int
+    version: str
     checks: list[Check] = field(default_factory=list)
     disagreements: list[Disagreement] = field(default_factory=list)
     quirks: Counter[Quirk] = field(default_factory=Counter)

@@ -148,6 +148,18 @@ def outcome(translations: Translations, row: int, controls: Controls, kind: Acce
     )
 
 
+def first_failure(outcomes: list[Outcome]) -> Outcome:
+    """Return the outcome of an access in several pieces, given in address order.
+
+    A byte that is not canonical fails it as a whole, before any translation; else
+    the first piece that is not allowed does (SDM vol. 3A 4.7 gives CR2 no more).
+    """
+    for one in outcomes:
+        if one.vector == GENERAL_PROTECTION:
+            return one
+    return next((one for one in outcomes if not one.allowed), outcomes[0])
+
+
 def _reason(
     one: Translations, controls: Controls, kind: AccessKind, vector: int, code: int
 ) -> tuple[int | None, str]:

@@ -6,11 +6,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ptlive.errors import PtliveError
 from ptlive.paging.format import Kind
 
 if TYPE_CHECKING:
     from ptlive.arrays import U64
     from ptlive.paging.format import Field, Format
+
+
+def check_level(fmt: Format, lvl: int) -> int:
+    """Return the level. Raises PtliveError if the format has none of that number."""
+    if not 1 <= lvl <= fmt.top:
+        raise PtliveError(f"{fmt.name} has the levels 1 to {fmt.top}, not {lvl}")
+    return lvl
 
 
 def classify(fmt: Format, lvl: int, entry: int) -> Kind:

@@ -68,6 +68,11 @@ def holes(graph: Graph, limit: int | None = None) -> Iterator[Paths]:
     return _limited(_Expansion(graph, HOLES).run(), limit)
 
 
+def bad(graph: Graph, limit: int | None = None) -> Iterator[Paths]:
+    """Yield the holes that are not merely absent: malformed entries, unreadable tables."""
+    return _limited(_Expansion(graph, (Kind.MALFORMED, Kind.UNREADABLE)).run(), limit)
+
+
 def _limited(chunks: Iterator[Paths], limit: int | None) -> Iterator[Paths]:
     for chunk in chunks:
         if limit is not None and len(chunk) >= limit:

@@ -53,4 +53,5 @@ def pages(counts: Mapping[str, int]) -> str:
 
 def count(number: int, noun: str) -> str:
     """Return a number with its noun: 1 table, 1,234 tables."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"

@@ -79,6 +79,7 @@ def verify(
         leaves=graph.leaves,
         reached=graph.reached(Kind.LEAF),
         holes=graph.reached(*HOLES),
+        version=target.version,
         seed=plan.seed,
     )
     if stepped.ORACLE in plan.oracles:

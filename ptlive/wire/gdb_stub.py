@@ -1,9 +1,4 @@
-"""The stub protocol through gdb: packets as `maint packet`, memory as files, MI throughout.
-
-Raw packets go past gdb's caches (of registers, of the selected thread). So nothing of
-gdb's own that depends on them is used afterwards: each packet sequence selects its
-vCPU itself (`Hg`), and memory is dumped with caching off.
-"""
+"""The stub protocol through gdb: packets for registers and steps, files for bulk memory."""
 
 from __future__ import annotations
 
@@ -12,7 +7,8 @@ import re
 from typing import TYPE_CHECKING
 
 from ptlive.errors import PtliveError
-from ptlive.wire.gdb import PATIENCE, GdbMi
+from ptlive.wire.gdb import GdbMi
+from ptlive.wire.gdb_packets import GdbPackets
 from ptlive.wire.physical import PhysicalReader
 from ptlive.wire.registers import RegisterLayout
 
@@ -20,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ptlive.arrays import U8, U64, Bool
-    from ptlive.wire.gdb import Reply
 
 _SETTINGS = (
     "confirm off",
@@ -48,8 +43,6 @@ _STEP_PATIENCE = 30.0
 _WRITE_BYTES = 1024
 _READ_BYTES = 2048
 
-_RECEIVED = re.compile(r'^received: "(.*)"$', re.MULTILINE)
-_ERROR = re.compile(r"E[0-9a-fA-F]{2}")
 _THREAD = re.compile(r"Thread (?:(\d+)\.)?(\d+)")
 
 
@@ -67,13 +60,13 @@ class GdbStub:
         except BaseException:
             os.close(self._file)
             raise
-        self._reader = PhysicalReader(self._run_physical, self._file)
+        self._packets = GdbPackets(self.gdb)
+        self._reader = PhysicalReader(self._packets.physical, self._file)
         self._generation = 0
         self._found_mode = 0
         self._process: int | None = None
         self._vcpus: tuple[int, ...] = ()
         self._layout: RegisterLayout | None = None
-        self._selected: int | None = None
         self._synchronized: set[int] = set()
         self._step_flags = (0, 0)
         self._connected = False
@@ -92,12 +85,12 @@ class GdbStub:
         [reply] = self.gdb.batch([f"-target-select extended-remote {target}"])
         if reply.error is not None:
             raise PtliveError(f"gdb does not attach to {target}: {reply.error}")
-        mode, flags, bits = self._packets(
-            ["qqemu.PhyMemMode", "qqemu.sstep", "qqemu.sstepbits"], refusal=None
+        mode, flags, bits = self._packets.ask(
+            ["qqemu.PhyMemMode", "qqemu.sstep", "qqemu.sstepbits"]
         )
         self._found_mode = int(mode or "0") if found_mode is None else found_mode
         if mode == "1":
-            self._packets(["Qqemu.PhyMemMode:0"])
+            self._packets.order(["Qqemu.PhyMemMode:0"])
         supported = sum(int(value) for value in re.findall(r"=(\d+)", bits)) & _SSTEP
         self._step_flags = (int(flags or "0", 0), supported)
         [threads] = self.gdb.batch(["-thread-info"])
@@ -125,16 +118,14 @@ class GdbStub:
             for at in range(0, len(data), _WRITE_BYTES)
         ]
         self._generation += 1
-        for packet, reply in zip(packets, self._run_physical(_maint(packets)), strict=True):
-            if _received(reply) != "OK":
-                place = packet.partition(":")[0]
-                raise PtliveError(f"QEMU refuses to write physical memory ({place})")
+        self._packets.order_physical(packets)
 
     def read_virtual(self, va: int, length: int, vcpu: int = 1) -> bytes | None:
         """See `Stub.read_virtual`."""
         last = va + length
         pieces = [(at, min(_READ_BYTES, last - at)) for at in range(va, last, _READ_BYTES)]
-        replies = self._on_vcpu(vcpu, [f"m{at:x},{size:x}" for at, size in pieces], refusal=None)
+        packets = [f"m{at:x},{size:x}" for at, size in pieces]
+        replies = self._packets.ask_about(self._thread(vcpu), packets)
         if any(len(reply) != 2 * size for reply, (_, size) in zip(replies, pieces, strict=True)):
             return None
         return bytes.fromhex("".join(replies))
@@ -145,7 +136,7 @@ class GdbStub:
 
     def halted(self, vcpu: int) -> bool | None:
         """See `Stub.halted`; the stub tells it as the thread's extra information."""
-        [digits] = self._packets([f"qThreadExtraInfo,{self._thread(vcpu)}"], refusal=None)
+        [digits] = self._packets.ask([f"qThreadExtraInfo,{self._thread(vcpu)}"])
         try:
             info = bytes.fromhex(digits).decode("ascii", "replace")
         except ValueError:
@@ -155,13 +146,14 @@ class GdbStub:
 
     def registers(self, vcpu: int) -> dict[str, int]:
         """See `Stub.registers`."""
-        [packet] = self._on_vcpu(vcpu, ["g"])
+        [packet] = self._packets.order_about(self._thread(vcpu), ["g"])
         self._synchronized.add(vcpu)
         return self._registers.decode(packet)
 
     def write_registers(self, vcpu: int, values: Mapping[str, int]) -> None:
         """See `Stub.write_registers`."""
-        self._on_vcpu(vcpu, [*self._synchronize(vcpu), *self.register_packets(values)])
+        packets = [*self._synchronize(vcpu), *self.register_packets(values)]
+        self._packets.order_about(self._thread(vcpu), packets)
 
     def register_packets(self, values: Mapping[str, int]) -> list[str]:
         """See `Stub.register_packets`."""
@@ -176,15 +168,16 @@ class GdbStub:
         if found != wanted:
             packets.append(f"Qqemu.sstep={wanted:x}")
         stop_at = len(packets)
-        packets += [f"vCont;s:{self._thread(vcpu)}", "g"]
+        thread = self._thread(vcpu)
+        packets += [f"vCont;s:{thread}", "g"]
         if found != wanted:
             packets.append(f"Qqemu.sstep={found:x}")
         self._generation += 1
         self._synchronized.clear()
-        replies = self._on_vcpu(vcpu, packets, patience=_STEP_PATIENCE)
+        replies = self._packets.order_about(thread, packets, _STEP_PATIENCE)
         stop = re.match(r"T05thread:(?:p[0-9a-f]+\.)?([0-9a-f]+);", replies[stop_at])
         if stop is None or int(stop[1], 16) != vcpu:
-            self._selected = None
+            self._packets.forget_thread()
             raise PtliveError(f"vCPU {vcpu} did not stop after one step: {replies[stop_at]!r}")
         self._synchronized.add(vcpu)
         return self._registers.decode(replies[stop_at + 1])
@@ -209,7 +202,7 @@ class GdbStub:
         try:
             if not self._connected:
                 raise PtliveError("gdb is not attached")
-            self._packets([f"Qqemu.PhyMemMode:{self._found_mode}"])
+            self._packets.order([f"Qqemu.PhyMemMode:{self._found_mode}"])
             [reply] = self.gdb.batch(["-target-detach" if resume else "-target-disconnect"])
             if reply.error is not None:
                 raise PtliveError(f"gdb does not let go of the guest: {reply.error}")
@@ -242,65 +235,3 @@ class GdbStub:
     def _synchronize(self, vcpu: int) -> list[str]:
         """Return what must precede `P`: under KVM it does not fetch the registers first."""
         return [] if vcpu in self._synchronized else ["g"]
-
-    def _on_vcpu(
-        self,
-        vcpu: int,
-        packets: Sequence[str],
-        patience: float = PATIENCE,
-        refusal: str | None = "QEMU refuses the packet",
-    ) -> list[str]:
-        """Send packets about one vCPU; return the replies to them."""
-        thread = self._thread(vcpu)
-        if self._selected == vcpu:
-            return self._packets(packets, patience, refusal)
-        self._selected = None
-        replies = self._packets([f"Hg{thread}", *packets], patience, refusal)
-        if replies[0] != "OK":
-            raise PtliveError(f"the stub does not select vCPU {vcpu}")
-        self._selected = vcpu
-        return replies[1:]
-
-    def _packets(
-        self,
-        packets: Sequence[str],
-        patience: float = PATIENCE,
-        refusal: str | None = "QEMU refuses the packet",
-    ) -> list[str]:
-        """Send raw packets in one batch and return the replies.
-
-        With a sentence as `refusal`, an empty reply or an error raises it.
-        """
-        replies = [_received(reply) for reply in self.gdb.console(_maint(packets), patience)]
-        if refusal is not None:
-            for packet, answer in zip(packets, replies, strict=True):
-                if answer == "" or _ERROR.fullmatch(answer):
-                    raise PtliveError(f"{refusal} {packet[:40]!r}: {answer or 'not supported'}")
-        return replies
-
-    def _run_physical(self, commands: Sequence[str]) -> Sequence[Reply]:
-        """Run console commands while gdb's and our memory packets are physical."""
-        on, off = _maint(["Qqemu.PhyMemMode:1", "Qqemu.PhyMemMode:0"])
-        # gdb may select a thread of its own for its memory packets.
-        self._selected = None
-        try:
-            first, *replies, last = self.gdb.console([on, *commands, off])
-        except BaseException:
-            if not self.gdb.failed:
-                self.gdb.console([off])
-            raise
-        if _received(first) != "OK" or _received(last) != "OK":
-            raise PtliveError("the stub does not switch PhyMemMode")
-        return replies
-
-
-def _maint(packets: Sequence[str]) -> list[str]:
-    return [f"maint packet {packet}" for packet in packets]
-
-
-def _received(reply: Reply) -> str:
-    """Return what the stub answered to a `maint packet`."""
-    found = _RECEIVED.search(reply.text)
-    if found is None:
-        raise PtliveError(f"gdb did not get an answer from QEMU: {reply.error or reply.text!r}")
-    return found[1]

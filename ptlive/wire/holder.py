@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ptlive.wire.address import StubAddress
 
 _TCP_ESTABLISHED = "01"
-_UNIX_CONNECTED = "03"
+_UNIX_CONNECTED = ("02", "03")  # 02: not accepted yet
 
 
 def is_held(place: StubAddress) -> bool:
@@ -29,7 +29,7 @@ def is_held(place: StubAddress) -> bool:
         # Num RefCount Protocol Flags Type St Inode Path; the stub's end has its path.
         rows = (line.rstrip("\n").split(maxsplit=7) for line in _lines("/proc/net/unix"))
         return any(
-            len(row) == 8 and row[5] == _UNIX_CONNECTED and row[7] == place.path for row in rows
+            len(row) == 8 and row[5] in _UNIX_CONNECTED and row[7] == place.path for row in rows
         )
     wanted = set(_hexadecimal(place))
     # sl local_address rem_address st ...; the stub's end has the port as its own.

@@ -1,0 +1,129 @@
+"""From options to an attached guest and its address spaces."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ptlive.errors import PtliveError
+from ptlive.space import open_space
+from ptlive.target import running
+from ptlive.target.attach import attach
+from ptlive.target.process import orderly_signals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ptlive.cli.options import TargetOptions
+    from ptlive.space import AddressSpace
+    from ptlive.target.attach import Target
+    from ptlive.target.cpu import CpuState
+
+DEFAULT = "localhost:1234"
+MEMORY = "gdb"
+
+
+@dataclass(frozen=True)
+class Connection:
+    """An attached guest and the address spaces that were asked for."""
+
+    target: Target
+    spaces: list[AddressSpace]
+    guest: str
+    notes: tuple[tuple[str, str], ...]
+
+    def envelope(self, command: str, results: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return what every JSON output has around the results, one for each space."""
+        return {
+            "schema": f"ptlive.{command}/1",
+            "guest": self.guest,
+            "memory": MEMORY,
+            "accelerator": self.target.accelerator,
+            "notes": [{"code": code, "text": text} for code, text in self.notes],
+            "roots": [
+                {
+                    "root": hex(int(space.root[0])),
+                    "format": space.format.name,
+                    "origin": space.origin,
+                    "result": result,
+                }
+                for space, result in zip(self.spaces, results, strict=True)
+            ],
+        }
+
+
+@contextmanager
+def connect(options: TargetOptions) -> Iterator[Connection]:
+    """Attach to the guest that the options name, and leave it as it was found."""
+    address, name = _address(options)
+    begun = time.monotonic()
+    with orderly_signals(), attach(address) as target:
+        spaces = [_space(target, options, root) for root in options.root or ("cr3",)]
+        connection = Connection(target, spaces, name, _notes(target, spaces, options))
+        for _, text in connection.notes:
+            click.echo(f"ptlive: note: {text}", err=True)
+        if options.verbose:
+            attached = time.monotonic() - begun
+            for space in spaces:
+                click.echo(
+                    f"ptlive: {name}, QEMU {target.version}, {target.accelerator}; "
+                    f"vCPU {space.vcpu}, root {int(space.root[0]):#x} ({space.origin}), "
+                    f"{space.format.name}; memory by {MEMORY}; attached in {attached:.2f} s",
+                    err=True,
+                )
+        yield connection
+    if options.verbose:
+        click.echo(f"ptlive: {time.monotonic() - begun:.2f} s in all", err=True)
+
+
+def _address(options: TargetOptions) -> tuple[str, str]:
+    """Return the stub's address, and what to call the guest."""
+    if options.guest and options.gdb:
+        raise PtliveError("--guest and --gdb both say where the guest is; give one")
+    if options.gdb:
+        return options.gdb, options.gdb
+    guest = running.find(options.guest)
+    return (guest.gdb, guest.name) if guest else (DEFAULT, DEFAULT)
+
+
+def _space(target: Target, options: TargetOptions, root: str) -> AddressSpace:
+    kind, _, number = root.partition(":")
+    vcpu = int(number) if kind == "vcpu" else options.vcpu
+    return open_space(
+        _cpu(target, vcpu),
+        target.memory,
+        target.ram_map,
+        root=None if root == "cr3" or kind == "vcpu" else int(root, 0),
+        origin=root if kind == "vcpu" else None,
+        format_name=options.format,
+        pkru=options.pkru,
+    )
+
+
+def _cpu(target: Target, vcpu: int) -> CpuState:
+    for cpu in target.cpus:
+        if cpu.vcpu == vcpu:
+            return cpu
+    numbers = ", ".join(str(cpu.vcpu) for cpu in target.cpus)
+    raise PtliveError(f"the guest has no vCPU {vcpu}; it has {numbers}")
+
+
+def _notes(
+    target: Target, spaces: list[AddressSpace], options: TargetOptions
+) -> tuple[tuple[str, str], ...]:
+    """Return what the reader of any result must know, as (code, text)."""
+    notes = [("attach", text) for text in target.notes]
+    for name, text in {k: v for s in spaces for k, v in s.not_modelled.items()}.items():
+        notes.append((f"not-modelled-{name.lower()}", f"{name}: {text}"))
+    cpu = _cpu(target, spaces[0].vcpu)
+    if cpu.maxphyaddr is None:
+        notes.append(
+            ("maxphyaddr", "MAXPHYADDR is not known: address bits up to 51 count as valid")
+        )
+    if cpu.gbpages is None:
+        notes.append(("page1gb", "whether the CPU has 1G pages is not known: they count as valid"))
+    return tuple(notes)

@@ -1,0 +1,106 @@
+"""The `ptlive` command and what all of its commands share: errors, signals, exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from ptlive.errors import PtliveError
+
+# name: (module, attribute, first line of its help). The help stands here so that
+# listing the commands imports none of them.
+_COMMANDS = {
+    "demo": ("demo", "demo", "Show and verify the tables of the bundled menu guest."),
+    "translate": ("translate", "translate", "Translate addresses, step by step."),
+    "map": ("map", "map_", "Print what is mapped, as merged regions."),
+    "verify": ("verify", "verify_", "Ask the MMU, or QEMU, whether the walk is right."),
+    "table": ("table", "table", "Print one table of the guest."),
+    "decode": ("offline", "decode", "Decode an entry (needs no guest)."),
+    "fault": ("offline", "fault", "Decode a page-fault error code (needs no guest)."),
+    "guest": ("guest", "guest", "Start, stop and list bundled guests."),
+    "doctor": ("doctor", "doctor", "Tell what is missing here, or slow, and why."),
+    "completion": ("completion", "completion", "Print the shell's completion script."),
+}
+
+DONE, FOUND, FAILED = 0, 1, 2
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+
+
+class _Commands(click.Group):
+    """Commands that are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands' names, in the order in which they are of use."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module, attribute, _ = _COMMANDS[cmd_name]
+        command = getattr(importlib.import_module(f"ptlive.cli.{module}"), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in _COMMANDS.items()])
+
+
+def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if not wanted or ctx.resilient_parsing:
+        return
+    from ptlive.cli.doctor import versions
+
+    for line in versions():
+        click.echo(line)
+    ctx.exit()
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Print the versions of ptlive, QEMU and gdb.",
+)
+def cli() -> None:
+    """Live page tables of x86-64 guests under QEMU, verified by the guest's own MMU.
+
+    Exit status: 0 done; 1 something was found (a disagreement, an address that
+    --check wants translated and is not); 2 it could not be done.
+    """
+
+
+def main() -> None:
+    """Run the command line; what goes wrong is one sentence on stderr and status 2."""
+    try:
+        status = cli.main(standalone_mode=False)
+        sys.stdout.flush()
+    except PtliveError as error:
+        status = _fail(str(error))
+    except click.exceptions.Abort:
+        status = INTERRUPTED
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has had enough; Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 128 + 13
+    except click.ClickException as error:
+        error.show()
+        status = FAILED
+    sys.exit(status if isinstance(status, int) else DONE)
+
+
+def _fail(sentence: str) -> int:
+    from ptlive.show.terminal import plain
+
+    click.echo(f"ptlive: {plain(sentence)}", err=True)
+    return FAILED

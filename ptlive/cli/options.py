@@ -1,0 +1,120 @@
+"""Options that mean the same in every command, and the types of their values."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+LAST = (1 << 64) - 1
+
+
+class Number(click.ParamType[int]):
+    """An unsigned 64-bit number: decimal, or 0x and hexadecimal digits."""
+
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number, or fail with a sentence."""
+        if isinstance(value, int):
+            return value
+        try:
+            number = int(str(value).replace("_", "").replace("`", ""), 0)
+        except ValueError:
+            self.fail(f"{value!r} is no number (0x1234 or 4660)", param, ctx)
+        if not 0 <= number <= LAST:
+            self.fail(f"{value} does not fit into 64 bits", param, ctx)
+        return number
+
+
+class Range(click.ParamType[tuple[int, int]]):
+    """VA..LAST_VA, both ends included, or a single address."""
+
+    name = "range"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Return both ends, or fail with a sentence."""
+        if isinstance(value, tuple):
+            return value
+        first, dots, last = str(value).partition("..")
+        number = Number()
+        ends = (
+            number.convert(first, param, ctx),
+            number.convert(last if dots else first, param, ctx),
+        )
+        if ends[0] > ends[1]:
+            self.fail(f"{value} ends before it begins", param, ctx)
+        return ends
+
+
+class Root(click.ParamType[str]):
+    """Where a root table is: an address, cr3, or vcpu:N."""
+
+    name = "root"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text if it names a root, or fail with a sentence."""
+        kind, _, number = str(value).partition(":")
+        if value == "cr3" or (kind == "vcpu" and number.isdigit()):
+            return str(value)
+        try:
+            Number().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} is no root: give an address, cr3 or vcpu:N", param, ctx)
+        return str(value)
+
+
+NUMBER, RANGE, ROOT = Number(), Range(), Root()
+
+
+@dataclass(frozen=True)
+class TargetOptions:
+    """Which guest, and how to look at it."""
+
+    guest: str | None
+    gdb: str | None
+    root: tuple[str, ...]
+    vcpu: int
+    format: str | None
+    pkru: int | None
+    json: bool
+    verbose: bool
+
+
+def target_options(command: F) -> F:
+    """Give a command the options of `TargetOptions`, as its argument `target`."""
+    options = [
+        click.option("--guest", metavar="NAME", help="A bundled guest (see: ptlive guest list)."),
+        click.option("--gdb", metavar="HOST:PORT|unix:PATH", help="Where QEMU's gdb stub listens."),
+        click.option(
+            "--root",
+            type=ROOT,
+            multiple=True,
+            metavar="ADDRESS|cr3|vcpu:N",
+            help="Root table; may be given several times. Default: cr3.",
+        ),
+        click.option("--vcpu", type=int, default=1, show_default=True, help="From 1."),
+        click.option("--format", metavar="NAME", help="Insist on a format, as x86-64-5level."),
+        click.option("--pkru", type=NUMBER, help="The guest's PKRU, which the stub lacks."),
+        click.option("--json", is_flag=True, help="Print one JSON object."),
+        click.option("-v", "--verbose", is_flag=True, help="Tell more, on stderr."),
+    ]
+
+    @functools.wraps(command)
+    def wrapper(**values: Any) -> Any:
+        fields = TargetOptions.__dataclass_fields__
+        target = TargetOptions(**{name: values.pop(name) for name in fields})
+        return command(target=target, **values)
+
+    wrapped: Any = wrapper
+    for option in reversed(options):
+        wrapped = option(wrapped)
+    result: F = wrapped
+    return result

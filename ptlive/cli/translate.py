@@ -1,0 +1,91 @@
+"""`ptlive translate`: what does this address translate to, and if not, why."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+
+from ptlive.access_kind import ACCESS_KINDS
+from ptlive.cli.connect import connect
+from ptlive.cli.main import DONE, FOUND
+from ptlive.cli.options import NUMBER, TargetOptions, target_options
+from ptlive.errors import PtliveError
+from ptlive.show import translation as show
+from ptlive.show.json import print_json
+from ptlive.show.terminal import heading, stdout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ptlive.access_kind import AccessKind
+    from ptlive.analysis.translation import Translation
+    from ptlive.space import AddressSpace
+
+
+@click.command()
+@click.argument("addresses", metavar="VA...", nargs=-1, required=True)
+@click.option(
+    "--access",
+    "accesses",
+    type=click.Choice([*ACCESS_KINDS, "all"]),
+    multiple=True,
+    help="What an access would get; may be given several times.  [default: supervisor-read]",
+)
+@click.option("--length", type=click.IntRange(1, 1 << 16), default=1, help="Bytes of the access.")
+@click.option("--check", is_flag=True, help="Exit with 1 if an address has no translation.")
+@target_options
+def translate(
+    target: TargetOptions,
+    addresses: tuple[str, ...],
+    accesses: tuple[str, ...],
+    length: int,
+    check: bool,
+) -> int:
+    """Translate linear addresses, step by step. A single "-" reads them from stdin.
+
+    Each level is shown: its names, index, table and entry, the entry's bits; then
+    the rights folded over the path and the level that denies one, and what an
+    access would get. An access of several bytes may touch two pages.
+    """
+    va = np.array(_addresses(addresses), dtype=np.uint64)
+    names = list(ACCESS_KINDS) if "all" in accesses else list(accesses or ["supervisor-read"])
+    kinds = [ACCESS_KINDS[name] for name in dict.fromkeys(names)]
+    complete = True
+    results = []
+    with connect(target) as connection:
+        for space in connection.spaces:
+            found = list(_describe(space, va, kinds, length))
+            complete &= all(one.pa is not None for one in found)
+            if target.json:
+                results.append({"translations": [show.as_json(one) for one in found]})
+                continue
+            if len(connection.spaces) > 1:
+                stdout().print(heading(f"root {int(space.root[0]):#x} ({space.origin})"))
+            for one in found:
+                stdout().print(heading(show.headline(one)))
+                for line in show.lines(space.format, one):
+                    stdout().out(line, highlight=False)
+        if target.json:
+            print_json(connection.envelope("translate", results))
+    return FOUND if check and not complete else DONE
+
+
+def _describe(
+    space: AddressSpace, va: np.ndarray, kinds: list[AccessKind], length: int
+) -> Iterator[Translation]:
+    """Translate all addresses in one walk and describe each."""
+    translations = space.translate(va)
+    for row in range(va.size):
+        yield space.describe(translations, row, kinds, length)
+
+
+def _addresses(words: tuple[str, ...]) -> list[int]:
+    """Return the addresses, from stdin if that is asked for."""
+    if words == ("-",):
+        words = tuple(sys.stdin.read().split())
+        if not words:
+            raise PtliveError("no addresses on standard input")
+    return [NUMBER.convert(word, None, None) for word in words]

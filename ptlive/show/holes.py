@@ -1,0 +1,62 @@
+"""Entries that are wrong, not merely absent: malformed ones, and tables in no memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ptlive.paging import fields
+from ptlive.paging.format import Kind
+from ptlive.paging.paths import bad
+from ptlive.show import words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ptlive.paging.graph import Graph
+
+SHOWN = 20
+
+
+def bad_lines(graph: Graph) -> Iterator[str]:
+    """Yield a line for each entry that is malformed or whose table is unreadable, up to a limit."""
+    total = graph.reached(Kind.MALFORMED, Kind.UNREADABLE)
+    for one in bad_entries(graph, SHOWN):
+        yield (
+            f"{one['kind']}: {one['va']}..{one['last_va']}, {one['name']['spec']} "
+            f"(level {one['level']}) at {one['entry_pa']}: {one['entry']}, {one['reason']}"
+        )
+    if total > SHOWN:
+        yield f"... {total - SHOWN:,} more malformed or unreadable entries"
+
+
+def bad_entries(graph: Graph, limit: int = 10_000) -> list[dict[str, Any]]:
+    """Return the same for JSON, at most `limit` of them."""
+    return [
+        {
+            "va": words.address(va),
+            "last_va": words.address(last_va),
+            "level": lvl,
+            "name": {"spec": graph.fmt.level(lvl).spec, "linux": graph.fmt.level(lvl).linux},
+            "entry_pa": hex(entry_pa),
+            "entry": f"{entry:#018x}",
+            "kind": Kind(kind).name.lower(),
+            "reason": _reason(graph, lvl, entry, Kind(kind)),
+        }
+        for chunk in bad(graph, limit)
+        for va, last_va, lvl, entry_pa, entry, kind in zip(
+            chunk.va.tolist(),
+            chunk.last_va.tolist(),
+            chunk.lvl.tolist(),
+            chunk.entry_pa.tolist(),
+            chunk.entry.tolist(),
+            chunk.kind.tolist(),
+            strict=True,
+        )
+    ]
+
+
+def _reason(graph: Graph, lvl: int, entry: int, kind: Kind) -> str:
+    if kind is Kind.MALFORMED:
+        bits = fields.reserved_bits(graph.fmt, lvl, entry)
+        return f"reserved bit{'s' if len(bits) > 1 else ''} {', '.join(map(str, bits))} set"
+    return f"its table {fields.refers_to(graph.fmt, lvl, entry):#x} lies in no RAM and no ROM"

@@ -1,0 +1,125 @@
+"""A verification's report, in text and for JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ptlive.show import words
+from ptlive.show.terminal import columns, verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.text import Text
+
+    from ptlive.analysis.report import Disagreement, Report
+    from ptlive.paging.format import Format
+
+_HEADER = ("oracle", "answered by", "property", "checked", "agreed", "disagreed", "unchecked")
+SHOWN = 20
+
+
+def lines(fmt: Format, report: Report) -> Iterator[str | Text]:
+    """Yield the report: checks, what could not be checked, quirks, disagreements, the verdict."""
+    rows = [
+        (
+            check.oracle,
+            check.answered_by,
+            check.aspect,
+            f"{check.checked:,}",
+            f"{check.agreed:,}",
+            f"{check.disagreed:,}",
+            f"{sum(check.unchecked.values()):,}",
+        )
+        for check in report.checks
+    ]
+    yield from columns(_HEADER, rows, "   >>>>")
+    for check in report.checks:
+        for reason, count in check.unchecked.most_common():
+            yield f"  {check.oracle}, {check.aspect}: {count:,} unchecked: {reason}"
+    for quirk, count in report.quirks.items():
+        yield f"  quirk of {quirk.accelerator}, {count:,} times: {quirk.name}: {quirk.reason}"
+        yield f"    {quirk.cite}"
+    for difference in report.disagreements[:SHOWN]:
+        yield from _disagreement(fmt, difference)
+    if len(report.disagreements) > SHOWN:
+        yield f"... {len(report.disagreements) - SHOWN:,} more disagreements (--json has all)"
+    yield conclusion(report)
+
+
+def conclusion(report: Report) -> Text:
+    """Return the verdict in one line."""
+    asked = sum(check.checked for check in report.checks)
+    text = f"{words.count(report.disagreed, 'disagreement')} in {words.count(asked, 'check')}"
+    if report.never_checked:
+        missing = ", ".join(f"{c.oracle} {c.aspect}" for c in report.never_checked)
+        return verdict(f"{text}; never checked: {missing}", good=None)
+    return verdict(text, good=not report.disagreed)
+
+
+def _disagreement(fmt: Format, difference: Disagreement) -> Iterator[str | Text]:
+    access = f" ({difference.access})" if difference.access else ""
+    yield verdict(
+        f"disagreement: {words.address(difference.va)}{access}, {difference.aspect}", good=False
+    )
+    yield f"  tables say  {difference.predicted}"
+    yield f"  {difference.oracle} says  {difference.observed}"
+    for lvl, entry_pa, entry in difference.path:
+        yield f"  {fmt.level(lvl).spec} (level {lvl}) at {entry_pa:#x}: {entry:#018x}"
+    yield f"  ask again: {difference.reproduce}"
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """Return the report as the JSON of `ptlive.verify/1` has it."""
+    return {
+        "tables": report.tables,
+        "leaves": report.leaves,
+        "reached": report.reached,
+        "holes": report.holes,
+        "checks": [
+            {
+                "oracle": check.oracle,
+                "answered_by": check.answered_by,
+                "property": check.aspect,
+                "asked": check.asked,
+                "checked": check.checked,
+                "agreed": check.agreed,
+                "disagreed": check.disagreed,
+                "unchecked": [
+                    {"reason": reason, "count": count}
+                    for reason, count in check.unchecked.most_common()
+                ],
+            }
+            for check in report.checks
+        ],
+        "disagreements": [
+            {
+                "va": words.address(difference.va),
+                "access": difference.access,
+                "oracle": difference.oracle,
+                "property": difference.aspect,
+                "predicted": difference.predicted,
+                "observed": difference.observed,
+                "path": [
+                    {"level": lvl, "entry_pa": hex(entry_pa), "entry": hex(entry)}
+                    for lvl, entry_pa, entry in difference.path
+                ],
+                "reproduce": difference.reproduce,
+            }
+            for difference in report.disagreements
+        ],
+        "quirks": [
+            {
+                "name": quirk.name,
+                "accelerator": quirk.accelerator,
+                "version": version,
+                "reason": quirk.reason,
+                "cite": quirk.cite,
+                "count": count,
+            }
+            for version in (report.version,)
+            for quirk, count in report.quirks.items()
+        ],
+        "seed": report.seed,
+        "seconds": round(report.seconds, 3),
+    }
