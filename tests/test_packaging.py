@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -31,18 +31,17 @@ def run(*command: str | Path, cwd: Path, seconds: float = 300) -> str:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel from what git knows of, without what is built in the checkout."""
-    copy, out = tmp_path_factory.mktemp("copy"), tmp_path_factory.mktemp("wheel")
-    listed = run("git", "ls-files", "-co", "--exclude-standard", "-z", cwd=ROOT)
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():  # git still lists what was just removed
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, copy / name)
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pack the sources, unpack them elsewhere and build the wheel there; return both's folder."""
+    out = tmp_path_factory.mktemp("dist")
     # The build tools are those of the test environment: no download.
-    command = (sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out)
-    run(*command, cwd=copy)
-    return next(out.glob("*.whl"))
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", out, cwd=ROOT)
+    return out
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    return next(built.glob("*.whl"))
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +52,13 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     pip = (environment / "bin/python", "-m", "pip", "--disable-pip-version-check", "install")
     run(*pip, "--quiet", wheel, cwd=environment)
     return environment / "bin"
+
+
+def test_the_packed_sources_hold_nothing_that_was_built(built: Path) -> None:
+    with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
+        names = [name.partition("/")[2] for name in archive.getnames()]
+    assert {"guest/Makefile", "scripts/setup", "tests/conftest.py"} <= set(names)
+    assert [name for name in names if name.endswith((".elf", ".o", ".pyc"))] == []
 
 
 def test_the_wheel_carries_the_guest_and_its_types(wheel: Path) -> None:
