@@ -31,9 +31,13 @@ def decode(fmt: Format, lvl: int, memory: Memory, nodes: Nodes) -> Floor:
         bits = level.table_bits(entry)
         oversized = (bits == 0) | (bits > nodes.shift[node])
         kind[oversized & (kind == Kind.TABLE)] = Kind.MALFORMED
+    folded = rights.fold(fmt, nodes.rights[node], entry)
     if level.leaf_bits:
-        kept = _first_of_groups(level, nodes, start, position, node, entry, kind)
-        position, node, entry, kind = position[kept], node[kept], entry[kept], kind[kept]
+        oversized = level.leaf_bits(entry) > (nodes.shift + nodes.bits)[node]
+        kind[oversized & (kind == Kind.LEAF)] = Kind.MALFORMED
+        kept = _first_of_groups(level, nodes, start, position, node, entry, kind, folded)
+        position, node, entry = position[kept], node[kept], entry[kept]
+        kind, folded = kind[kept], folded[kept]
     return Floor(
         fmt=fmt,
         lvl=lvl,
@@ -45,7 +49,7 @@ def decode(fmt: Format, lvl: int, memory: Memory, nodes: Nodes) -> Floor:
         node=node,
         entry=entry,
         kind=kind,
-        rights=rights.fold(fmt, nodes.rights[node], entry),
+        rights=folded,
         child=np.full(position.size, -1, dtype=np.intp),
     )
 
@@ -87,15 +91,26 @@ def _owner(position: Index, start: Index) -> Index:
 
 
 def _first_of_groups(
-    level: Level, nodes: Nodes, start: Index, position: Index, node: Index, entry: U64, kind: U8
+    level: Level,
+    nodes: Nodes,
+    start: Index,
+    position: Index,
+    node: Index,
+    entry: U64,
+    kind: U8,
+    folded: U64,
 ) -> Index:
-    """Keep one edge of each group of neighbouring entries that make one leaf."""
+    """Keep one edge of each group of neighbouring entries that make one leaf.
+
+    Where those of a group disagree in what they map or grant, none is dropped.
+    """
     assert level.leaf_bits is not None
     shift = nodes.shift[node]
     index = (position - start[node]).astype(np.uint64) + (nodes.first >> nodes.shift)[node]
     wider = np.where(kind == Kind.LEAF, np.maximum(level.leaf_bits(entry), shift) - shift, 0)
-    group = index >> wider.astype(np.uint64)
-    member = np.zeros(position.size, dtype=np.bool_)
-    member[1:] = (wider[1:] > 0) & (wider[1:] == wider[:-1])
-    member[1:] &= (group[1:] == group[:-1]) & (node[1:] == node[:-1])
+    wider = wider.astype(np.uint64)
+    member = wider > 0
+    member[:1] = False
+    for column in (node, wider, index >> wider, level.leaf_address(entry), folded):
+        member[1:] &= column[1:] == column[:-1]
     return np.flatnonzero(~member)
