@@ -98,6 +98,7 @@ def test_only_who_is_to_outlive_a_killed_parent_does(tmp_path: Path, outlive: bo
 
 def test_sigterm_runs_the_clean_up() -> None:
     cleaned = []
+    before = signal.getsignal(signal.SIGTERM)
 
     def work() -> None:
         with process.orderly_signals():
@@ -111,4 +112,4 @@ def test_sigterm_runs_the_clean_up() -> None:
         work()
     assert cleaned
     assert left.value.code == 128 + signal.SIGTERM
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) is before
