@@ -10,6 +10,7 @@ import numpy as np
 from ptlive.cli.connect import connect
 from ptlive.cli.main import DONE
 from ptlive.cli.options import RANGE, TargetOptions, target_options
+from ptlive.errors import PtliveError
 from ptlive.paging.format import Kind
 from ptlive.show import regions as show
 from ptlive.show import words
@@ -38,6 +39,8 @@ def map_(target: TargetOptions, ranges: tuple[tuple[int, int], ...], split: str 
     with connect(target) as connection:
         for space in connection.spaces:
             graph = space.walk(ends(ranges))
+            if graph.tops.number.size == 0:
+                raise PtliveError(f"no address in these ranges is canonical in {space.format.name}")
             found = space.regions(graph, split_pa=split == "pa")
             counts: dict[str, Any] = {
                 "tables": graph.tables,

@@ -10,7 +10,7 @@ import numpy as np
 
 from ptlive.access_kind import ACCESS_KINDS
 from ptlive.cli.connect import connect
-from ptlive.cli.main import DONE, FOUND
+from ptlive.cli.main import DONE, FAILED, FOUND
 from ptlive.cli.options import NUMBER, TargetOptions, target_options
 from ptlive.errors import PtliveError
 from ptlive.show import translation as show
@@ -49,16 +49,21 @@ def translate(
     Each level is shown: its names, index, table and entry, the entry's bits; then
     the rights folded over the path and the level that denies one, and what an
     access would get. An access of several bytes may touch two pages.
+
+    Exit status: 2 if an address is not canonical, 1 if --check finds one without
+    a translation.
     """
     va = np.array(_addresses(addresses), dtype=np.uint64)
     names = list(ACCESS_KINDS) if "all" in accesses else list(accesses or ["supervisor-read"])
     kinds = [ACCESS_KINDS[name] for name in dict.fromkeys(names)]
     complete = True
+    refused = set()
     results = []
     with connect(target) as connection:
         for space in connection.spaces:
             found = list(_describe(space, va, kinds, length))
             complete &= all(one.pa is not None for one in found)
+            refused |= {(one.va, space.format.name) for one in found if not one.path}
             if target.json:
                 results.append({"translations": [show.as_json(one) for one in found]})
                 continue
@@ -70,6 +75,10 @@ def translate(
                     stdout().out(line, highlight=False)
         if target.json:
             print_json(connection.envelope("translate", results))
+    for address, name in sorted(refused):
+        click.echo(f"ptlive: {address:#x} is not canonical in {name}", err=True)
+    if refused:
+        return FAILED
     return FOUND if check and not complete else DONE
 
 

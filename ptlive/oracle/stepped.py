@@ -39,6 +39,8 @@ RFLAGS = 1 << 1  # always set; interrupts, traps and the rest off
 MOV_EAX = 0xB8  # mov $imm32, %eax: five bytes that touch no memory
 RDPKRU = bytes.fromhex("0f01ee")
 BATCH = 64
+# On a busy computer QEMU now and then stops a vCPU before it has executed anything.
+ATTEMPTS = 5
 
 # In this order they are put back: CR3 last, since writing it flushes the TLB.
 _REGISTERS = (
@@ -137,7 +139,10 @@ class SteppedProbe:
             rip, after_rip = gadget.va, gadget.next_va
             values = {gadget.value: token if gadget is found.store else ~token & (1 << 64) - 1}
             values |= {gadget.address: probe.va}
-        after = self._step(user=user, rip=rip, ac=probe.kind.ac, values=values)
+        for _ in range(ATTEMPTS):
+            after = self._step(user=user, rip=rip, ac=probe.kind.ac, values=values)
+            if after["rip"] != rip:
+                break
         entries, there, stack = self._look(probe)
         if after["rip"] == after_rip:
             if fetch:
@@ -235,7 +240,8 @@ class SteppedProbe:
         """Return the exception that the vCPU took."""
         vector = self._ground.vector_at(after["rip"])
         if vector is None:
-            return Observation(unchecked=f"the vCPU went to {after['rip']:#x} instead")
+            moved = f"went to {after['rip']:#x}" if after["rip"] != rip else "executed nothing"
+            return Observation(unchecked=f"the vCPU {moved}")
         error_code, from_rip = pushed
         if from_rip != rip:
             return Observation(unchecked=f"vector {vector} pushed no frame where it was expected")

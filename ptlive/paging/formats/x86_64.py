@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 PAGE_SHIFT = 12
 PAGE1GB_SHIFT = 30
 INDEX_BITS = 9
+ADDRESS_BITS = 64  # of a linear address; a sixth level would have 7 bits left for its index
 PRESENT = 1 << 0
 PS = 1 << 7
 XD = 1 << 63
@@ -122,7 +123,7 @@ def _level(row: Row, lvl: int, is_root: bool, reserved: int, gbpages: bool) -> L
         # Linux calls the root table's entries pgd, however many levels there are.
         linux="pgd" if is_root else row.linux,
         shift=shift,
-        index_bits=INDEX_BITS,
+        index_bits=min(INDEX_BITS, ADDRESS_BITS - shift),
         leaf=(Match(PS, PS) if has_ps else ALWAYS) if leaf_allowed else NEVER,
         table_address=Bits(address),
         leaf_address=Bits(address & ~_ones(0, shift)),
