@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ptlive.paging.format import Format
     from ptlive.paging.graph import Graph
 
-Row = tuple[int | str | bool, ...]
+Row: TypeAlias = tuple[Any, ...]  # integers, and a kind's name or booleans for rights
 U64_COLUMNS = ("va", "last_va", "entry", "entry_pa", "rights", "pa")
 
 
@@ -48,4 +48,4 @@ def holes(graph: Graph) -> list[Row]:
 
 def touching(rows: list[Row], va: int, last_va: int) -> list[Row]:
     """Return the rows that have an address in common with a range."""
-    return [row for row in rows if int(row[0]) <= last_va and int(row[1]) >= va]
+    return [row for row in rows if row[0] <= last_va and row[1] >= va]

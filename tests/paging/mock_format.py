@@ -19,7 +19,6 @@ neighbouring entries that make one leaf; physical addresses above 2**63.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -27,6 +26,8 @@ import numpy as np
 from ptlive.paging.format import Fold, Format, Level, Match, Right, Window
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ptlive.arrays import U64, Bool
     from tests.paging.plain_ram import PlainRam
 
@@ -131,7 +132,7 @@ class Slot(NamedTuple):
     rights: tuple[bool, ...] = ()
 
 
-class TooMany(Exception):
+class TooManyError(Exception):
     """The scalar walk would visit more slots than a test has time for."""
 
 
@@ -143,7 +144,7 @@ def slots(ram: PlainRam, roots: tuple[int, int], limit: int = 1 << 30) -> list[S
             if slot.va >= window[0] and slot.last_va <= window[1]:
                 found.append(slot)
                 if len(found) > limit:
-                    raise TooMany
+                    raise TooManyError
     return found
 
 

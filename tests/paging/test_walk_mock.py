@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +29,7 @@ from tests.paging.mock_format import (
     TRACE,
     USER,
     Slot,
-    TooMany,
+    TooManyError,
     grouped,
     leaf,
     slots,
@@ -123,7 +124,7 @@ def rams(draw: st.DrawFn) -> PlainRam:
 def _too_many(ram: PlainRam) -> bool:
     try:
         slots(ram, ROOTS, limit=25_000)
-    except TooMany:
+    except TooManyError:
         return True
     return False
 
@@ -187,7 +188,7 @@ def test_a_range_shows_what_touches_it(ram: PlainRam, data: st.DataObject) -> No
 def _overlap(found: list[Slot]) -> list[Slot]:
     """Return slots within a leaf: a group some of whose entries disagree."""
     ordered = sorted(found, key=lambda slot: slot.va)
-    return [b for a, b in zip(ordered, ordered[1:], strict=False) if b.va <= a.last_va]
+    return [b for a, b in pairwise(ordered) if b.va <= a.last_va]
 
 
 def test_tables_of_32_bytes_and_of_64k_are_read_in_one_batch_each() -> None:
@@ -202,7 +203,7 @@ def test_tables_of_32_bytes_and_of_64k_are_read_in_one_batch_each() -> None:
     graph = walk_mock(ram)
     # By level: both roots; then one batch for each size, every table once; then one table.
     assert ram.reads == [(list(ROOTS), 32768), ([small], 32), ([big], 65536), ([last], 2048)]
-    # The small table has 8 entries of 2**32 bytes, the big one 16384 of 2**21, the last 512 of 2**12.
+    # Their entries span: of the small one 2**32 bytes, of the big one 2**21, of the last 2**12.
     assert [row[:4] for row in listing.leaves(MOCK, graph, RIGHTS)] == [
         (7 << 32, (8 << 32) - 1, 3, BASE + (5 << 40)),
         ((2 << 35) - (1 << 21), (2 << 35) - (1 << 21) + 4095, 2, BASE + (6 << 40)),
