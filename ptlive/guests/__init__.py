@@ -16,4 +16,4 @@ def recipe(name: str) -> Recipe:
     try:
         return RECIPES[name]
     except KeyError:
-        raise PtliveError(f"No guest '{name}': there are {', '.join(RECIPES)}.") from None
+        raise PtliveError(f"no guest '{name}': there are {', '.join(RECIPES)}") from None

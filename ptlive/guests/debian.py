@@ -30,7 +30,7 @@ def cache_folder() -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise PtliveError(f"Cannot keep downloads in {folder}: {error.strerror}.") from error
+        raise PtliveError(f"cannot keep downloads in {folder}: {error.strerror}") from error
     return folder
 
 
@@ -61,7 +61,7 @@ def provide(package: str, pattern: str, progress: Callable[[str], None]) -> Path
         if not shutil.which(tool):
             raise PtliveError(
                 f"{tool} is missing: {package} comes as a Debian package, so this guest "
-                "needs a Debian (or a derivative that has that package)."
+                "needs a Debian (or a derivative that has that package)"
             )
     with _alone():
         found = unpacked(package, pattern)  # another process was quicker
@@ -100,7 +100,7 @@ def _show(package: str) -> str:
     """Return what apt's lists say of a package."""
     done = _run(["apt-cache", "show", "--no-all-versions", package])
     if done.returncode != 0 or not done.stdout.strip():
-        raise PtliveError(f"apt knows no package {package}: {_UPDATE}.")
+        raise PtliveError(f"apt knows no package {package}: {_UPDATE}")
     return done.stdout
 
 
@@ -122,7 +122,7 @@ def _download(package: str, progress: Callable[[str], None]) -> Path:
         said = [line for line in done.stderr.splitlines() if line.startswith("E:")]
         reason = said[0].removeprefix("E:").strip(" .") if said else "no reason given"
         raise PtliveError(
-            f"apt could not download {package}: {reason}. If its lists are old, {_UPDATE}."
+            f"apt could not download {package}: {reason}. If its lists are old, {_UPDATE}"
         )
     return next(folder.glob(f"{package}_*.deb"))
 
@@ -134,7 +134,7 @@ def _extract(archive: Path, pattern: str) -> tuple[str, bytes]:
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode != 0:
         archive.unlink()
-        raise PtliveError(f"{archive.name} arrived damaged and was removed: try again.")
+        raise PtliveError(f"{archive.name} arrived damaged and was removed: try again")
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as tar:
         for member in tar:
             name = member.name.removeprefix("./")
@@ -142,5 +142,5 @@ def _extract(archive: Path, pattern: str) -> tuple[str, bytes]:
             if content:
                 found = name, content.read()
     if not found:
-        raise PtliveError(f"{archive.name} holds no {pattern}.")
+        raise PtliveError(f"{archive.name} holds no {pattern}")
     return found

@@ -32,9 +32,9 @@ def has_source() -> bool:
 def _build(progress: Callable[[str], None]) -> None:
     """Build the guest, where this is a source checkout with a compiler at hand."""
     if not has_source():
-        raise PtliveError(f"{ELF} is missing: this installation of ptlive is incomplete.")
+        raise PtliveError(f"{ELF} is missing: this installation of ptlive is incomplete")
     if not (shutil.which("make") and shutil.which("gcc")):
-        raise PtliveError("The menu guest is not built yet: run scripts/setup, which builds it.")
+        raise PtliveError("the menu guest is not built yet: run scripts/setup, which builds it")
     with open(_SOURCE / "Makefile") as lock:  # two commands at once: the second one waits
         fcntl.flock(lock, fcntl.LOCK_EX)
         if ELF.exists():

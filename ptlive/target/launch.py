@@ -47,7 +47,7 @@ def start(
     """
     machine = machine or Machine()
     if not shutil.which(QEMU):
-        raise PtliveError(f"{QEMU} is missing: install the package qemu-system-x86.")
+        raise PtliveError(f"{QEMU} is missing: install the package qemu-system-x86")
     machine.check_host()
     boot = recipe.prepare(progress)
     # An unnamed file in memory: it cannot be left behind, and the size of /dev/shm,
@@ -140,7 +140,7 @@ def _last_words(guest: Guest) -> str:
         said = [line for line in _lines(path) if line]
         if said:
             return said[-1].removeprefix(f"{QEMU}: ")
-    return "none."
+    return "none"
 
 
 def _lines(path: Path) -> list[str]:
@@ -168,18 +168,18 @@ def wait_ready(guest: Guest, recipe: Recipe, *, seconds: float | None = None) ->
             ready = re.match(recipe.ready, line)
             if ready and int(ready["levels"]) != guest.levels:
                 raise PtliveError(
-                    f"Guest {guest.name} runs with {ready['levels']} levels of paging, "
-                    f"not {guest.levels}."
+                    f"guest {guest.name} runs with {ready['levels']} levels of paging, "
+                    f"not {guest.levels}"
                 )
             if ready:
                 return line
         # An instruction that this KVM cannot emulate stops the guest, not QEMU.
         stuck = next((line for line in _lines(guest.qemu_log) if "KVM internal error" in line), "")
         if stuck:
-            raise PtliveError(f"Guest {guest.name} is stuck: {stuck}")
+            raise PtliveError(f"guest {guest.name} is stuck: {stuck}")
         if late or not alive:
             what = f"was not up after {limit:g} s" if alive else "ended while booting"
-            raise PtliveError(f"Guest {guest.name} {what}; last words: {_last_words(guest)}")
+            raise PtliveError(f"guest {guest.name} {what}; last words: {_last_words(guest)}")
         time.sleep(0.02)
 
 

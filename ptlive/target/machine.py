@@ -39,13 +39,13 @@ class Machine:
 
     def __post_init__(self) -> None:
         if self.levels not in (4, 5):
-            raise PtliveError(f"x86-64 pages with 4 or 5 levels, not {self.levels}.")
+            raise PtliveError(f"x86-64 pages with 4 or 5 levels, not {self.levels}")
         if self.accel not in ("tcg", "kvm"):
-            raise PtliveError(f"No accelerator '{self.accel}': there are tcg and kvm.")
+            raise PtliveError(f"no accelerator '{self.accel}': there are tcg and kvm")
         if self.memory is not None and (self.memory <= 0 or self.memory % (1 << 20)):
-            raise PtliveError("A guest's RAM is a whole number of megabytes, at least one.")
+            raise PtliveError("a guest's RAM is a whole number of megabytes, at least one")
         if self.cpus < 1:
-            raise PtliveError("A guest has at least one CPU.")
+            raise PtliveError("a guest has at least one CPU")
         if self.gdb not in (None, "free"):
             parse_address(str(self.gdb))
 
@@ -56,9 +56,9 @@ class Machine:
         if not os.access("/dev/kvm", os.R_OK | os.W_OK):
             there = os.path.exists("/dev/kvm")
             why = "may not be opened by this user (group kvm)" if there else "is not there"
-            raise PtliveError(f"No KVM here: /dev/kvm {why}; use TCG.")
+            raise PtliveError(f"no KVM here: /dev/kvm {why}; use TCG")
         if self.levels == 5 and not host_has_la57():
-            raise PtliveError("KVM has five levels only on a CPU with LA57: use 4 levels or TCG.")
+            raise PtliveError("KVM has five levels only on a CPU with LA57: use 4 levels or TCG")
 
 
 def host_has_la57() -> bool:
@@ -76,14 +76,6 @@ def kvm_paging() -> str:
             continue
         return name if value in ("Y", "1") else "shadow paging"
     return "unknown"
-
-
-def parse_size(text: str) -> int:
-    """Return the bytes of a RAM size such as `512M` or `3G`. Raises PtliveError."""
-    parts = re.fullmatch(r"(\d+)([MG])", text.strip(), re.IGNORECASE)
-    if not parts or int(parts[1]) == 0:
-        raise PtliveError(f"'{text}' is no memory size: give a number and M or G, such as 512M.")
-    return int(parts[1]) << {"M": 20, "G": 30}[parts[2].upper()]
 
 
 def command_line(

@@ -52,7 +52,7 @@ def spawn(
             setsigdef=[signal.SIGPIPE],
         )
     except OSError as error:
-        raise PtliveError(f"Cannot run {command[0]}: {error.strerror}.") from error
+        raise PtliveError(f"cannot run {command[0]}: {error.strerror}") from error
     finally:
         for descriptor in keep:
             os.set_inheritable(descriptor, False)
@@ -93,7 +93,7 @@ def end(pid: int, started: int, *, patience: float = 3.0) -> None:
             os.close(handle)
         if wait_end(pid, started, patience):
             return
-    raise PtliveError(f"Process {pid} does not end, not even by SIGKILL.")
+    raise PtliveError(f"process {pid} does not end, not even by SIGKILL")
 
 
 def wait_end(pid: int, started: int, seconds: float) -> bool:

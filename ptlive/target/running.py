@@ -90,13 +90,13 @@ def private_folder(path: Path) -> Path:
         path.mkdir(mode=0o700, exist_ok=True)
         found = path.lstat()
         if not stat.S_ISDIR(found.st_mode):
-            raise PtliveError(f"{path} is no folder; remove it.")
+            raise PtliveError(f"{path} is no folder; remove it")
         if found.st_uid != os.geteuid():
-            raise PtliveError(f"{path} belongs to another user (uid {found.st_uid}); not used.")
+            raise PtliveError(f"{path} belongs to another user (uid {found.st_uid}); not used")
         if found.st_mode & 0o077:
             path.chmod(0o700)
     except OSError as error:
-        raise PtliveError(f"Cannot keep state in {path}: {error.strerror}.") from error
+        raise PtliveError(f"cannot keep state in {path}: {error.strerror}") from error
     return path
 
 
@@ -208,11 +208,11 @@ def find(name: str | None = None) -> Guest | None:
     names = ", ".join(guest.name for guest in running)
     if name is None:
         if len(running) > 1:
-            raise PtliveError(f"Several guests run: name one of {names} by --guest.")
+            raise PtliveError(f"several guests run: name one of {names} by --guest")
         return running[0] if running else None
     for guest in running:
         if guest.name == name:
             return guest
     raise PtliveError(
-        f"No guest '{name}' runs; " + (f"there are: {names}." if names else "none does.")
+        f"no guest '{name}' runs; " + (f"there are: {names}" if names else "none does")
     )

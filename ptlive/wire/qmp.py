@@ -26,7 +26,7 @@ def parse_address(text: str) -> str | tuple[str, int]:
         return text.removeprefix("unix:")
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdecimal() or int(port) > 65535:
-        raise PtliveError(f"'{text}' is no address: give HOST:PORT or unix:PATH.")
+        raise PtliveError(f"'{text}' is no address: give HOST:PORT or unix:PATH")
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
@@ -88,15 +88,15 @@ class Qmp:
         try:
             return self._loop.run_until_complete(asyncio.wait_for(work, self._timeout))
         except ExecuteError as error:
-            raise PtliveError(f"QEMU refused over QMP: {error}.") from error
+            raise PtliveError(f"QEMU refused over QMP: {error}") from error
         except TimeoutError as error:
             raise PtliveError(
                 f"QMP at {self._address} gave no answer within {self._timeout:g} s "
-                "(it serves one client at a time)."
+                "(it serves one client at a time)"
             ) from error
         except (QMPError, OSError, EOFError) as error:
             reason = str(error) or "the connection was closed"
-            raise PtliveError(f"No QMP at {self._address}: {reason}.") from error
+            raise PtliveError(f"no QMP at {self._address}: {reason}") from error
 
     def __enter__(self) -> Self:
         return self

@@ -125,7 +125,7 @@ def test_a_cache_that_cannot_be_made_is_told(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(PtliveError, match=r"Cannot keep downloads in .*Not a directory"):
+    with pytest.raises(PtliveError, match=r"cannot keep downloads in .*Not a directory"):
         debian.cache_folder()
 
 

@@ -57,5 +57,5 @@ def test_an_installation_without_it_is_incomplete(checkout: Path) -> None:
 
 
 def test_an_unknown_guest_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(PtliveError, match="No guest 'windows': there are menu, linux"):
+    with pytest.raises(PtliveError, match="no guest 'windows': there are menu, linux"):
         recipe("windows")

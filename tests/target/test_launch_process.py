@@ -65,7 +65,7 @@ def test_another_process_of_that_number_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_program_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(PtliveError, match="Cannot run no-such-program: No such file"):
+    with pytest.raises(PtliveError, match="cannot run no-such-program: No such file"):
         process.spawn(["no-such-program"], output=tmp_path / "log", outlive=True)
 
 

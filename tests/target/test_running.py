@@ -90,13 +90,13 @@ def test_several_guests_must_be_named(sleeper: subprocess.Popen[bytes]) -> None:
 
 def test_nothing_running_is_told() -> None:
     assert running.find() is None
-    with pytest.raises(PtliveError, match="No guest 'menu' runs; none does"):
+    with pytest.raises(PtliveError, match="no guest 'menu' runs; none does"):
         running.find("menu")
 
 
 def test_an_unknown_name_is_told_with_the_known_ones(sleeper: subprocess.Popen[bytes]) -> None:
     record(sleeper.pid)
-    with pytest.raises(PtliveError, match="No guest 'x' runs; there are: menu"):
+    with pytest.raises(PtliveError, match="no guest 'x' runs; there are: menu"):
         running.find("x")
 
 

@@ -47,7 +47,7 @@ def test_a_second_client_does_not_wait_for_ever(menu_guest_5: Guest) -> None:
 
 
 def test_nothing_listens() -> None:
-    with pytest.raises(PtliveError, match="No QMP at unix:/nowhere"):
+    with pytest.raises(PtliveError, match="no QMP at unix:/nowhere"):
         Qmp("unix:/nowhere/qmp.sock")
 
 
@@ -62,7 +62,7 @@ def test_something_else_listens(says: bytes) -> None:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         thread = threading.Thread(target=serve, args=(server,))
         thread.start()
-        with pytest.raises(PtliveError, match=f"No QMP at {address}"):
+        with pytest.raises(PtliveError, match=f"no QMP at {address}"):
             Qmp(address)
         thread.join()
 
