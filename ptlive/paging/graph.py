@@ -36,8 +36,9 @@ class Write(NamedTuple):
 class Entries:
     """The entries in range of some tables, as a visitor sees them.
 
-    value: uint64[m]; node: intp[m], which of the tables; index: uint64[m],
-    where in it; whole: bool[m], whether all that the entry spans is in range.
+    value: uint64[m], read-only; node: intp[m], which of the tables; index:
+    uint64[m], where in it; whole: bool[m], whether all that the entry spans is in
+    range (of a leaf that several entries make, all that the leaf maps).
     """
 
     value: U64
@@ -103,17 +104,24 @@ class Floor:
 
     def in_range(self) -> Entries:
         """Return all entries in range."""
+        value = self.entries.view()
+        value.flags.writeable = False  # a change in place would be a change that nobody sees
         node = np.repeat(np.arange(self.start.size - 1), np.diff(self.start))
         index = self.index_at(np.arange(self.start[-1]), node)
         shift = self.nodes.shift[node]
-        base = index << shift
-        last = base + ((np.uint64(1) << shift) - np.uint64(1))
-        whole = (base >= self.nodes.first[node]) & (last <= self.nodes.last[node])
-        return Entries(self.entries, node, index, whole)
+        bits = shift
+        grouped = self.fmt.level(self.lvl).leaf_bits
+        if grouped:
+            bits = np.where(self.kinds() == Kind.LEAF, np.maximum(grouped(value), shift), shift)
+        last = (np.uint64(1) << bits) - np.uint64(1)
+        base = (index << shift) & ~last
+        whole = (base >= self.nodes.first[node]) & (base + last <= self.nodes.last[node])
+        return Entries(value, node, index, whole)
 
     def kinds(self) -> U8:
         """Return the kind of every entry in range, uint8[m]."""
-        kinds = np.full(self.entries.size, Kind.ABSENT, dtype=np.uint8)
+        # A present entry that is no edge continues the leaf of the one before it.
+        kinds = np.where(self.fmt.present(self.entries), Kind.LEAF, Kind.ABSENT).astype(np.uint8)
         kinds[self.position] = self.kind
         return kinds
 
