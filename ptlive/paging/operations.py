@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ptlive.arrays import u64
 from ptlive.errors import PtliveError
 from ptlive.paging.format import Kind
-from ptlive.paging.reach import spans_of
+from ptlive.paging.reach import reached, spans_through
 from ptlive.paging.walk import walk
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from ptlive.paging.format import Format
     from ptlive.paging.graph import Entries, Graph, Write
     from ptlive.paging.walk import PtPtr, Visitor
+
+LAST = (1 << 64) - 1
 
 
 @dataclass(frozen=True)
@@ -58,37 +61,25 @@ def changes(
 ) -> list[Write]:
     """Return the entries that an operation on one range would change; nothing is written.
 
-    root: uint64[fmt.roots]. Raises PtliveError if a table that would change is
-    also reached from outside the range, and names from where.
+    root: uint64[fmt.roots]. Raises PtliveError if an entry that would change is
+    also reached from outside the range, by another path or as a part of a larger
+    page, and names from where.
     """
-    limits = (np.array([va], dtype=np.uint64), np.array([last_va], dtype=np.uint64))
-    inside = walk(fmt, memory, root.reshape(1, -1), limits, operation)
-    everything = walk(fmt, memory, root.reshape(1, -1))
+    roots = root.reshape(1, -1)
+    inside = walk(fmt, memory, roots, (u64(va), u64(last_va)), operation)
+    rest = [(0, va - 1)] if va > 0 else []
+    rest += [(last_va + 1, LAST)] if last_va < LAST else []
+    outside = walk(fmt, memory, roots, (u64(*(r[0] for r in rest)), u64(*(r[1] for r in rest))))
     for write in inside.writes:
-        for table in _tables_of(inside, write):
-            if _paths(everything, table) > _paths(inside, table):
-                raise PtliveError(_shared(everything, table, va, last_va))
+        shared = write.address[reached(outside, write.address)]
+        if shared.size:
+            raise PtliveError(_shared(outside, int(shared[0])))
     return inside.writes
 
 
-def _tables_of(graph: Graph, write: Write) -> list[int]:
-    """Return the tables that hold the entries of a write."""
-    (floor,) = (f for f in graph.floors if f.lvl == write.lvl)
-    tables = np.unique(floor.nodes.table)
-    # Tables do not overlap, so the last one that begins at or below an entry holds it.
-    holding = np.searchsorted(tables, write.address, side="right") - 1
-    return [int(table) for table in np.unique(tables[holding])]
-
-
-def _paths(graph: Graph, table: int) -> int:
-    """Return by how many paths a walk reached a table, at whatever level."""
-    return sum(sum(f.nodes.paths[f.nodes.table == np.uint64(table)].tolist()) for f in graph.floors)
-
-
-def _shared(everything: Graph, table: int, va: int, last_va: int) -> str:
-    """Say from where else a table is reached."""
-    spans = islice(spans_of(everything, table), 1000)
-    others = [(lvl, a, b) for lvl, a, b in spans if b < va or a > last_va]
+def _shared(outside: Graph, entry_pa: int) -> str:
+    """Say from where else an entry is reached."""
+    others = list(islice(spans_through(outside, entry_pa), 5))
     named = ", ".join(f"{a:#x}..{b:#x} (level {lvl})" for lvl, a, b in others[:4])
     more = ", ..." if len(others) > 4 else ""
-    return f"the table {table:#x} is also reached from outside the range: {named}{more}"
+    return f"the entry at {entry_pa:#x} is also reached from outside the range: {named}{more}"

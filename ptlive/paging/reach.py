@@ -1,4 +1,4 @@
-"""From a table back to the addresses whose translation goes through it."""
+"""From tables and entries back to the addresses whose translation goes through them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ptlive.paging.graph import Graph
+    from ptlive.arrays import U64, Bool
+    from ptlive.paging.graph import Floor, Graph
 
 
 def spans_of(graph: Graph, table: int) -> Iterator[tuple[int, int, int]]:
@@ -23,6 +24,41 @@ def spans_of(graph: Graph, table: int) -> Iterator[tuple[int, int, int]]:
             span = 1 << int(floor.nodes.shift[node] + floor.nodes.bits[node])
             for base in _bases(graph, depth, node):
                 yield floor.lvl, base, base + span - 1
+
+
+def spans_through(graph: Graph, entry_pa: int) -> Iterator[tuple[int, int, int]]:
+    """Yield (level, va, last_va) for each path by which a walk reached an entry.
+
+    The range is what the entry spans there. Lazy, as `spans_of`.
+    """
+    for depth, floor in enumerate(graph.floors):
+        first, last = _entries_in_range(floor)
+        size = floor.fmt.level(floor.lvl).entry_size
+        here = floor.readable & (first <= np.uint64(entry_pa)) & (np.uint64(entry_pa) <= last)
+        for node in np.flatnonzero(here).tolist():
+            index = (entry_pa - int(floor.nodes.table[node])) // size
+            span = 1 << int(floor.nodes.shift[node])
+            for base in _bases(graph, depth, node):
+                va = (base + index * span) % (1 << 64)
+                yield floor.lvl, va, va + span - 1
+
+
+def reached(graph: Graph, entry_pa: U64) -> Bool:
+    """Tell which of the entries at these physical addresses a walk reached in its range."""
+    found = np.zeros(entry_pa.size, dtype=np.bool_)
+    for floor in graph.floors:
+        first, last = (np.sort(ends[floor.readable]) for ends in _entries_in_range(floor))
+        # More nodes begin at or below the entry than end below it.
+        found |= np.searchsorted(first, entry_pa, "right") > np.searchsorted(last, entry_pa)
+    return found
+
+
+def _entries_in_range(floor: Floor) -> tuple[U64, U64]:
+    """Return where each node's first entry in range begins, and where its last one ends."""
+    nodes, size = floor.nodes, np.uint64(floor.fmt.level(floor.lvl).entry_size)
+    first = nodes.table + (nodes.first >> nodes.shift) * size
+    last = nodes.table + (nodes.last >> nodes.shift) * size + (size - np.uint64(1))
+    return first, last
 
 
 def _bases(graph: Graph, depth: int, node: int) -> Iterator[int]:
