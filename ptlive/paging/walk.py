@@ -132,10 +132,14 @@ def _children(fmt: Format, floor: Floor, down: Index) -> tuple[Nodes, Index]:
 
 
 def _changed(floor: Floor, values: U64 | None) -> list[Write]:
-    """Return the entries that a visitor changed."""
+    """Return the entries that a visitor changed, each once: a table may stand in many nodes."""
     if values is None:
         return []
     entries = floor.in_range()
     changed = np.flatnonzero(values != entries.value)
     address = floor.entry_address(changed, entries.node[changed])
+    address, first = np.unique(address, return_index=True)
+    changed = changed[first]
+    if not changed.size:
+        return []
     return [Write(floor.lvl, address, entries.value[changed], values[changed])]
