@@ -18,6 +18,7 @@ from tests.reference.sdm import Machine, enumerate_holes, enumerate_leaves
 if TYPE_CHECKING:
     from ptlive.arrays import U8, U64
     from ptlive.paging.format import Format
+    from tests.paging.listing import Row
 
 FRAMES = 6
 RAM_SIZE = FRAMES * FRAME
@@ -45,12 +46,12 @@ class Case:
         return u64(self.root)
 
     @cached_property
-    def leaves(self) -> list[tuple[int | str | bool, ...]]:
+    def leaves(self) -> list[Row]:
         """What the reference says of the leaves."""
         return [tuple(leaf) for leaf in enumerate_leaves(self.machine, self.ram.qword, self.root)]
 
     @cached_property
-    def holes(self) -> list[tuple[int | str | bool, ...]]:
+    def holes(self) -> list[Row]:
         """What the reference says of the holes."""
         return [tuple(hole) for hole in enumerate_holes(self.machine, self.ram.qword, self.root)]
 
