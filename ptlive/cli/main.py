@@ -5,10 +5,16 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ptlive.errors import PtliveError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # name: (module, attribute, first line of its help). The help stands here so that
 # listing the commands imports none of them.
@@ -27,6 +33,7 @@ _COMMANDS = {
 
 DONE, FOUND, FAILED = 0, 1, 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
+UNREAD = 141  # 128 + SIGPIPE: whoever read the output had enough
 
 
 class _Commands(click.Group):
@@ -45,10 +52,45 @@ class _Commands(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Parse the arguments; --help and --version already print."""
+        with _output():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        with _output():
+            return super().invoke(ctx)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, _, text) in _COMMANDS.items()])
+
+
+@contextmanager
+def _output() -> Iterator[None]:
+    """Write out all that is printed, and tell what becomes of output that cannot be written."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        if error.filename is not None:
+            raise  # of a file, and no matter of the output
+        # What is left in the buffer must not be tried again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            # click would make it status 1, which says that something was found.
+            raise click.exceptions.Exit(UNREAD) from None
+        raise PtliveError(f"the output cannot be written: {error.strerror}") from None
 
 
 def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
@@ -82,21 +124,27 @@ def main() -> None:
     """Run the command line; what goes wrong is one sentence on stderr and status 2."""
     try:
         status = cli.main(standalone_mode=False)
-        sys.stdout.flush()
     except PtliveError as error:
         status = _fail(str(error))
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         status = INTERRUPTED
-    except KeyboardInterrupt:
-        status = INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has had enough; Python would complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 128 + 13
-    except click.ClickException as error:
-        error.show()
+    except click.UsageError as error:
+        status = _misused(error)
+    except Exception:
+        # A defect of ptlive. Python's own status, 1, would say that something was found.
+        traceback.print_exc()
         status = FAILED
     sys.exit(status if isinstance(status, int) else DONE)
+
+
+def _misused(error: click.UsageError) -> int:
+    if error.ctx and error.message == error.ctx.get_help():  # `ptlive` and nothing else
+        error.show()
+        return FAILED
+    # click's sentences may end with a full stop, and go on in further lines.
+    sentence = " ".join(error.format_message().split()).rstrip(".")
+    command = error.ctx.command_path if error.ctx else "ptlive"
+    return _fail(f"{sentence} (see {command} --help)")
 
 
 def _fail(sentence: str) -> int:

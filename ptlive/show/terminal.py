@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import functools
+import os
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -24,9 +26,17 @@ def stderr() -> Console:
     return _console(stderr=True)
 
 
+class _Console(Console):
+    """A console that leaves it to the caller what a reader who went away means."""
+
+    def on_broken_pipe(self) -> None:
+        """Go on with the error; rich itself would exit with status 1."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 def _console(*, stderr: bool) -> Console:
     # Soft wrap: a line is cut by the terminal, if at all, so that pipes see it whole.
-    return Console(stderr=stderr, soft_wrap=True, markup=False, highlight=False, emoji=False)
+    return _Console(stderr=stderr, soft_wrap=True, markup=False, highlight=False, emoji=False)
 
 
 def plain(text: str) -> str:
