@@ -38,7 +38,9 @@ SHOWN = 12
 @click.command()
 @click.option("--levels", type=click.Choice(["4", "5"]), help="Only these.  [default: 5, then 4]")
 @click.option("--full", is_flag=True, help="Print every region of the map.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the planted values.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the planted values."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def demo(levels: str | None, full: bool, seed: int, as_json: bool) -> int:
     """Boot the menu guest, walk its live tables, and have its own MMU confirm them.

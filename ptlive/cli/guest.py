@@ -34,7 +34,7 @@ def _memory(_ctx: click.Context, _param: click.Parameter, value: str | None) -> 
         return None
     shift = _UNITS.get(value[-1:].upper(), 0)
     number = value[:-1] if shift else value
-    if not number.isdigit():
+    if not (number.isascii() and number.isdigit()):
         raise click.BadParameter(f"{value!r} is no size: give 512M or 2G")
     return int(number) << (shift or _UNITS["M"])
 

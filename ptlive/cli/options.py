@@ -62,13 +62,12 @@ class Root(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the text if it names a root, or fail with a sentence."""
         kind, _, number = str(value).partition(":")
-        if value == "cr3" or (kind == "vcpu" and number.isdigit()):
+        if value == "cr3" or (kind == "vcpu" and number.isascii() and number.isdigit()):
             return str(value)
         try:
-            Number().convert(value, param, ctx)
+            return hex(Number().convert(value, param, ctx))
         except click.BadParameter:
             self.fail(f"{value!r} is no root: give an address, cr3 or vcpu:N", param, ctx)
-        return str(value)
 
 
 NUMBER, RANGE, ROOT = Number(), Range(), Root()

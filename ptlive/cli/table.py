@@ -25,7 +25,7 @@ def table(target: TargetOptions, address: int, level: int | None, everything: bo
     results = []
     with connect(target) as connection:
         for space in connection.spaces:
-            lvl = fields.check_level(space.format, level or space.format.top)
+            lvl = fields.check_level(space.format, level if level is not None else space.format.top)
             shape = space.format.level(lvl)
             size = shape.entry_size << shape.index_bits
             if address % size:

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     help="Kinds of access; may be given several times.  [default: all]",
 )
 @click.option("--probes", type=click.IntRange(1), default=2000, show_default=True, help="At most.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of what is chosen.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of what is chosen."
+)
 @target_options
 def verify_(
     target: TargetOptions,
