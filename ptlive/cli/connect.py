@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ptlive.errors import PtliveError
+from ptlive.show.terminal import plain
 from ptlive.space import open_space
 from ptlive.target import running
 from ptlive.target.attach import attach
@@ -65,19 +66,23 @@ def connect(options: TargetOptions) -> Iterator[Connection]:
         spaces = [_space(target, options, root) for root in options.root or ("cr3",)]
         connection = Connection(target, spaces, name, _notes(target, spaces, options))
         for _, text in connection.notes:
-            click.echo(f"ptlive: note: {text}", err=True)
+            _tell(f"note: {text}")
         if options.verbose:
             attached = time.monotonic() - begun
             for space in spaces:
-                click.echo(
-                    f"ptlive: {name}, QEMU {target.version}, {target.accelerator}; "
+                _tell(
+                    f"{name}, QEMU {target.version}, {target.accelerator}; "
                     f"vCPU {space.vcpu}, root {int(space.root[0]):#x} ({space.origin}), "
-                    f"{space.format.name}; memory by {MEMORY}; attached in {attached:.2f} s",
-                    err=True,
+                    f"{space.format.name}; memory by {MEMORY}; attached in {attached:.2f} s"
                 )
         yield connection
     if options.verbose:
-        click.echo(f"ptlive: {time.monotonic() - begun:.2f} s in all", err=True)
+        _tell(f"{time.monotonic() - begun:.2f} s in all")
+
+
+def _tell(line: str) -> None:
+    # Whatever serves the stub chose the words of some of this.
+    click.echo(f"ptlive: {plain(line)}", err=True)
 
 
 def _address(options: TargetOptions) -> tuple[str, str]:

@@ -78,7 +78,7 @@ def _show(
     menu = read_menu(Path(guest.symbols), target.memory)
     if not as_json:
         title = f"{space.format.name}: QEMU {target.version}, {target.accelerator}, attached"
-        stdout().print(heading(f"{title} to {guest.gdb}"))
+        stdout().print(heading(plain(f"{title} to {guest.gdb}")))
         _map(space, full, say)
         _translate(space, menu, say)
         say(f"\nThe MMU executes {len(menu.lines)} lines x {len(ACCESS_KINDS)} kinds of access:")
