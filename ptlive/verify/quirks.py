@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ptlive.analysis.report import Quirk
-from ptlive.paging.access import PAGE_FAULT, Fault
+from ptlive.paging.access import ALLOWED, PAGE_FAULT, Fault
 from ptlive.paging.format import Kind
 from ptlive.paging.translate import NOT_TRANSLATED
 
@@ -53,7 +53,11 @@ def of_fault(
         return None
     if seen.vector == PAGE_FAULT and seen.error_code == error_code & ~Fault.P:
         return RESERVED_WITHOUT_P
-    return TCG_PAGE1GB if page1gb_only else None
+    # Taken for a page it is reached, or denied for its rights: with P, and without RSVD.
+    as_page = seen.vector == ALLOWED or (
+        seen.vector == PAGE_FAULT and seen.error_code & ~Fault.PK == error_code & ~Fault.RSVD
+    )
+    return TCG_PAGE1GB if page1gb_only and as_page else None
 
 
 def of_debug_walk(kind: int, observed: int | None) -> Quirk | None:

@@ -70,13 +70,19 @@ class Comparison:
             if quirk:
                 self._report.quirks[quirk] += 1
                 self._check("fault").unchecked[f"quirk {quirk.name}"] += 1
+                self._cr2(question, seen)
                 return False
         predicted = outcome_words(question.vector, question.error_code)
         self._hold("fault", question, agree, predicted, outcome_words(seen.vector, seen.error_code))
-        if agree and seen.vector == PAGE_FAULT:
+        if agree:
+            self._cr2(question, seen)
+        return agree
+
+    def _cr2(self, question: Question, seen: Observation) -> None:
+        """Compare the address that a page fault reports."""
+        if seen.vector == PAGE_FAULT:
             va = int(self._translations.va[question.row])
             self._hold("cr2", question, seen.cr2 == va, f"{va:#x}", f"{seen.cr2 or 0:#x}")
-        return agree
 
     def _page1gb(self, row: int) -> bool:
         """Tell whether an entry would map a page if the CPU had pages of that size."""
