@@ -57,7 +57,9 @@ def _classes(graph: Graph, paths: Paths) -> Index:
         here = np.flatnonzero((paths.lvl == lvl) & (paths.kind == Kind.LEAF))
         attributes[here] = fields.pack_attributes(graph.fmt, lvl, paths.entry[here])
     something = (paths.entry != 0).astype(np.uint64)
-    columns = (paths.lvl, paths.kind, paths.rights, attributes, something)
+    # Leaves come first: where there are more classes than are asked for, they tell more.
+    hole = paths.kind != Kind.LEAF
+    columns = (hole, paths.lvl, paths.kind, paths.rights, attributes, something)
     rows = np.stack([column.astype(np.uint64) for column in columns], axis=1)
     return np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1)
 
