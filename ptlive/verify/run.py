@@ -14,7 +14,7 @@ from ptlive.analysis.report import Report
 from ptlive.errors import PtliveError
 from ptlive.oracle import debug_walker as debug_oracle
 from ptlive.oracle.stepped import SteppedProbe
-from ptlive.paging import rights
+from ptlive.paging import control, rights
 from ptlive.paging.format import Kind
 from ptlive.paging.graph import HOLES
 from ptlive.paging.paths import leaves
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 ORACLES = (stepped.ORACLE, debug_walker.ORACLE)
 CODE_PAGES = 256
+_WORD = np.uint64(2**64 - 8)
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,10 @@ def verify(
     Raises PtliveError when an oracle cannot answer at all.
     """
     begun = time.monotonic()
+    _check_root(target, space)
     graph = space.walk(plan.ranges)
+    if graph.tops.number.size == 0:
+        raise PtliveError(f"no address in these ranges is canonical in {space.format.name}")
     report = Report(
         tables=graph.tables,
         leaves=graph.leaves,
@@ -98,6 +102,21 @@ def verify(
     return report
 
 
+def _check_root(target: Target, space: AddressSpace) -> None:
+    """Raise PtliveError if the vCPU translates by other tables: its answers would mean nothing."""
+    cpu = next(cpu for cpu in target.cpus if cpu.vcpu == space.vcpu)
+    if int(space.root[0]) != cpu.cr3 & space.format.root_mask:
+        raise PtliveError(
+            f"oracles answer for the root that vCPU {space.vcpu} uses, {cpu.cr3:#x}, "
+            f"not for {int(space.root[0]):#x}: give --root cr3 or --root vcpu:N"
+        )
+    used = control.mode(cpu.cr0, cpu.cr4, cpu.efer)
+    if used != f"{space.format.top}-level paging":
+        raise PtliveError(
+            f"oracles answer for {used}, which the vCPU uses, not for {space.format.name}"
+        )
+
+
 def _addresses(plan: Plan, graph: Graph, count: int) -> tuple[U64, int]:
     """Return the addresses to ask about, and how many entries are left out."""
     if plan.va is not None:
@@ -116,12 +135,8 @@ def _ask_stepped(
     witness: Callable[[Question, Observation | None], None],
 ) -> None:
     """Ask the stepped probe."""
-    cpu = next(cpu for cpu in target.cpus if cpu.vcpu == space.vcpu)
-    if int(space.root[0]) != cpu.cr3 & space.format.root_mask:
-        raise PtliveError(
-            "the stepped probe can ask only about the root that the vCPU uses (--root cr3)"
-        )
     va, left = _addresses(plan, graph, max(plan.probes // max(len(plan.kinds), 1), 1))
+    va = va & _WORD  # the access has 8 bytes, and must not reach into the next page
     whole = space.walk()
     probe = SteppedProbe(
         target.stub, target.journal, target.memory, space.vcpu, _code(whole), plan.seed
