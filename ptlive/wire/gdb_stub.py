@@ -61,7 +61,7 @@ class GdbStub:
             os.close(self._file)
             raise
         self._packets = GdbPackets(self.gdb)
-        self._reader = PhysicalReader(self._packets.physical, self._file)
+        self._reader = PhysicalReader(self._packets, self._file)
         self._generation = 0
         self._found_mode = 0
         self._process: int | None = None

@@ -1,20 +1,21 @@
-"""Bulk reads through gdb's `append binary memory`, into a file that exists only in memory.
+"""Physical reads through gdb: frames in bulk, and a few entries at a time.
 
-Of gdb's ways to fetch memory this is the fastest that needs no Python inside gdb, for
-whole frames as for single entries: MI's own reads come back as text that has to be parsed.
+Bulk goes by gdb's `append binary memory` into a file that exists only in memory: of gdb's
+ways it is the fastest, since what comes back as text has to be parsed. For a few bytes here
+and there, packets in one command are faster.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from ptlive.errors import PtliveError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from ptlive.arrays import U8, U64, Bool, Index
     from ptlive.wire.gdb import Reply
@@ -26,13 +27,27 @@ _PHYSICAL_END = 1 << 52
 # felt at once. What one batch fetches: the size of the file in memory.
 _COMMAND_BYTES = 1 << 18
 _BATCH_BYTES = 1 << 24
+# Less than this, and than one packet may carry, is read by packets.
+_FEW_BYTES = 1 << 10
+
+
+class Physical(Protocol):
+    """What gdb is asked while memory packets are physical; see `GdbPackets`."""
+
+    def run_physical(self, commands: Sequence[str]) -> list[Reply]:
+        """Run commands of gdb's command line."""
+        ...
+
+    def ask_physical(self, packets: Sequence[str]) -> list[str]:
+        """Return the stub's replies to packets."""
+        ...
 
 
 class PhysicalReader:
-    """Reads rows of physical memory; `run` executes console commands under PhyMemMode."""
+    """Reads rows of physical memory through an attached gdb."""
 
-    def __init__(self, run: Callable[[Sequence[str]], Sequence[Reply]], file: int) -> None:
-        self._run = run
+    def __init__(self, packets: Physical, file: int) -> None:
+        self._packets = packets
         self._file = file
 
     def read(self, addresses: U64, length: int) -> tuple[U8, Bool]:
@@ -49,17 +64,27 @@ class PhysicalReader:
         rows_per_batch = max(_BATCH_BYTES // length, 1)
         for start in range(0, len(distinct), rows_per_batch):
             batch = slice(start, start + rows_per_batch)
-            self._read_batch(distinct[batch], length, rows[batch], good[batch])
+            few = distinct[batch].size * length <= _FEW_BYTES
+            read = self._read_few if few else self._read_batch
+            read(distinct[batch], length, rows[batch], good[batch])
         if not in_order:
             data[wanted] = rows[where]
         valid[wanted] = good[where]
         return data, valid
 
+    def _read_few(self, addresses: U64, length: int, rows: U8, good: Bool) -> None:
+        """Fill `rows` and `good`, by packets."""
+        packets = [f"m{address:x},{length:x}" for address in addresses.tolist()]
+        for at, reply in enumerate(self._packets.ask_physical(packets)):
+            good[at] = len(reply) == 2 * length
+            if good[at]:
+                rows[at] = np.frombuffer(bytes.fromhex(reply), np.uint8)
+
     def _read_batch(self, addresses: U64, length: int, rows: U8, good: Bool) -> None:
         """Fill `rows` and `good` for ascending, distinct addresses."""
         starts, counts = _runs(addresses, length)
         os.ftruncate(self._file, 0)
-        replies = self._run(
+        replies = self._packets.run_physical(
             [
                 f"append binary memory /proc/self/fd/{self._file} {first:#x} {end:#x}"
                 for first, end in zip(
