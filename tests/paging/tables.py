@@ -174,9 +174,10 @@ def _keep_if_small(ram: PlainRam, before: U8, machine: Machine, root: int) -> No
         below: dict[int, int] = {}
         for table, times in visits.items():
             total += times
-            for value in ram.table(table).tolist():
+            entries = ram.table(table)
+            for value in entries[(entries & np.uint64(P)) != 0].tolist():
                 target = value & 0x000F_FFFF_FFFF_F000
-                if value & P and ram.qword(target) is not None:
+                if ram.qword(target) is not None:
                     below[target] = below.get(target, 0) + times
         visits = below
     if total > MOST_TABLES:

@@ -39,9 +39,7 @@ def naive(ram: PlainRam) -> tuple[list[listing.Row], list[listing.Row]]:
             rights = tuple(a and b for a, b in zip(above, own, strict=True))
             page = level == 1 or (level in (2, 3) and bool(entry & PS))
             low = LOW_BITS.get(level, 12) if page else 12
-            bad = (
-                entry & PS if level > 3 else page and level > 1 and entry & ((1 << low) - (1 << 13))
-            )
+            reserved = PS if level > 3 else (1 << low) - (1 << 13) if page and level > 1 else 0
             if not entry & P:
                 holes.append((*span, *place, "absent"))
             elif entry & reserved:
