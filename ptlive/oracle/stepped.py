@@ -204,11 +204,12 @@ class SteppedProbe:
         """Execute one instruction at `rip`, the TLB flushed."""
         segments = self._ground.user if user else self._ground.supervisor
         assert segments is not None
-        wanted = {"cs": segments.cs, "ss": segments.ss}
+        wanted = {"cs": segments.cs, "ss": segments.ss, "rsp": self._ground.stack.top, "rip": rip}
+        wanted |= {"eflags": RFLAGS | (AC if ac else 0), **values}
         changed = {name: value for name, value in wanted.items() if self._now[name] != value}
-        changed |= {"cr3": self._found["cr3"], "rsp": self._ground.stack.top, "rip": rip}
-        changed |= {"eflags": RFLAGS | (AC if ac else 0)}
-        self._now = self._stub.step(self._vcpu, changed | values)
+        # Writing CR3 flushes the TLB, so that the MMU walks the tables as they are now.
+        changed["cr3"] = self._found["cr3"]
+        self._now = self._stub.step(self._vcpu, changed)
         return self._now
 
     def _look(self, probe: Probe) -> tuple[tuple[int, ...], int, tuple[int, int]]:

@@ -115,8 +115,8 @@ class _Session:
             pass
         finally:
             self._stub.abandon()
-            done = self._guard.close(release=done)
-        return done
+            restored = self._guard.close(release=done)
+        return done or restored
 
 
 def _notes(was_running: bool | None, found: Preflight) -> tuple[str, ...]:

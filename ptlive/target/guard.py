@@ -82,8 +82,9 @@ class Guard:
         Returns whether the guest is as it was found.
         """
         assert self._process.stdin is not None
-        if release and self._process.poll() is None:
-            self.send("release")
+        if release:
+            with contextlib.suppress(PtliveError):
+                self.send("release")
         with contextlib.suppress(OSError):
             self._process.stdin.close()
         assert self._process.stdout is not None

@@ -6,5 +6,6 @@ from .terms import ReadQword
 
 
 def ram(entries: Mapping[int, int], size: int = 1 << 24) -> ReadQword:
-    """Give physical memory of `size` bytes that holds these entries, by physical address."""
-    return lambda pa: entries.get(pa, 0) if 0 <= pa < size else None
+    """Give the memory below `size`, and above it the 4-KByte frames that hold an entry."""
+    frames = {pa & ~0xFFF for pa in entries}
+    return lambda pa: entries.get(pa, 0) if 0 <= pa < size or pa & ~0xFFF in frames else None

@@ -11,7 +11,19 @@ from dataclasses import replace
 import pytest
 
 from .ram import ram
-from .sdm import Machine, Step, Walk, canonical, root_table, translate
+from .sdm import (
+    Machine,
+    Step,
+    Walk,
+    canonical,
+    reserved_in_pde,
+    reserved_in_pdpte,
+    reserved_in_pml4e,
+    reserved_in_pml5e,
+    reserved_in_pte,
+    root_table,
+    translate,
+)
 
 FIVE = Machine(
     levels=5,
@@ -100,6 +112,20 @@ def test_a_1g_page_takes_bits_29_to_0_of_the_linear_address() -> None:
     assert (walk.pa, walk.page_size) == (0x4_4080_5678, 0x4000_0000)
 
 
+def test_the_last_byte_of_a_large_page() -> None:
+    two = translate(FIVE, ram(ZEROTH | {0x4008: 0x4040_0087}), 0x1000, 0x003F_FFFF)
+    assert two.pa == 0x405F_FFFF
+    one = translate(FIVE, ram(ZEROTH | {0x3008: 0x4_0000_0087}), 0x1000, 0x7FFF_FFFF)
+    assert one.pa == 0x4_3FFF_FFFF
+
+
+def test_the_sign_is_no_part_of_the_index() -> None:
+    five = translate(FIVE, ram({}), 0x6000, 0xFF00_0000_0000_0000)
+    assert five.path == (Step(5, 0x6800, 0),)
+    four = translate(FOUR, ram({}), 0x6000, 0xFFFF_8000_0000_0000)
+    assert four.path == (Step(4, 0x6800, 0),)
+
+
 def test_pat_is_bit_12_of_large_pages_and_no_address() -> None:
     assert walk5({0x4020: 0x4060_1087}).pa == 0x4060_5678
     assert walk5({0x3018: 0x4_4000_1087}).pa == 0x4_4080_5678
@@ -125,6 +151,11 @@ def test_bits_62_to_52_and_the_ignored_low_bits_are_neither_reserved_nor_address
 ) -> None:
     walk = walk5(changed)
     assert (walk.kind, walk.pa) == ("leaf", 0xABC678)
+
+
+def test_bits_62_to_52_of_large_pages_are_no_address() -> None:
+    assert walk5({0x4020: 0x7FF0_0000_4060_1FFF}).pa == 0x4060_5678
+    assert walk5({0x3018: 0x7FF0_0004_4000_1FFF}).pa == 0x4_4080_5678
 
 
 @pytest.mark.parametrize(
@@ -216,6 +247,22 @@ def test_an_entry_with_p_0_has_no_reserved_bits(changed: dict[int, int], level: 
     assert (walk.kind, walk.reserved, walk.path[-1].level) == ("absent", 0, level)
 
 
+def test_all_reserved_bits_of_each_format() -> None:
+    poor = replace(FIVE, nxe=False, gbpages=False)
+    assert reserved_in_pml5e(poor, 0xFFFF_FFFF_FFFF_FFFF) == 0x800F_C000_0000_0080
+    assert reserved_in_pml4e(poor, 0xFFFF_FFFF_FFFF_FFFF) == 0x800F_C000_0000_0080
+    assert reserved_in_pdpte(poor, 0xFFFF_FFFF_FFFF_FFFF) == 0x800F_C000_3FFF_E080
+    assert reserved_in_pdpte(poor, 0xFFFF_FFFF_FFFF_FF7F) == 0x800F_C000_0000_0000
+    assert reserved_in_pde(poor, 0xFFFF_FFFF_FFFF_FFFF) == 0x800F_C000_001F_E000
+    assert reserved_in_pde(poor, 0xFFFF_FFFF_FFFF_FF7F) == 0x800F_C000_0000_0000
+    assert reserved_in_pte(poor, 0xFFFF_FFFF_FFFF_FFFF) == 0x800F_C000_0000_0000
+    assert reserved_in_pml5e(poor, 0xFFFF_FFFF_FFFF_FFFE) == 0
+    assert reserved_in_pml4e(poor, 0xFFFF_FFFF_FFFF_FFFE) == 0
+    assert reserved_in_pdpte(poor, 0xFFFF_FFFF_FFFF_FFFE) == 0
+    assert reserved_in_pde(poor, 0xFFFF_FFFF_FFFF_FFFE) == 0
+    assert reserved_in_pte(poor, 0xFFFF_FFFF_FFFF_FFFE) == 0
+
+
 def test_the_first_entry_from_the_root_that_fails_ends_the_walk() -> None:
     walk = walk5({0x3018: 0, 0x4020: 0x5087, 0x2010: 0x3087})
     assert (walk.kind, walk.path[-1].level) == ("malformed", 4)
@@ -228,9 +275,14 @@ def test_only_bits_m_minus_1_to_12_of_cr3_are_address() -> None:
     assert translate(FIVE, ram(CHAIN), 0x8000_0000_0000_1FFF, VA5).pa == 0xABC678
 
 
-def test_a_table_outside_memory_is_unreadable_at_the_entry_that_references_it() -> None:
-    walk = walk5({0x4020: 0xFF00_0007})
-    assert (walk.kind, walk.path[-1]) == ("unreadable", Step(2, 0x4020, 0xFF00_0007))
+@pytest.mark.parametrize(
+    ("level", "entry_pa"), [(5, 0x1008), (4, 0x2010), (3, 0x3018), (2, 0x4020)]
+)
+def test_a_table_outside_memory_is_unreadable_at_the_entry_that_references_it(
+    level: int, entry_pa: int
+) -> None:
+    walk = walk5({entry_pa: 0xFF00_0007})
+    assert (walk.kind, walk.path[-1]) == ("unreadable", Step(level, entry_pa, 0xFF00_0007))
 
 
 def test_a_leaf_outside_memory_is_a_leaf() -> None:
@@ -239,6 +291,7 @@ def test_a_leaf_outside_memory_is_a_leaf() -> None:
 
 def test_a_root_outside_memory_is_unreadable_with_no_entry() -> None:
     assert translate(FIVE, ram(CHAIN), 0xFF00_0000, VA5) == Walk("unreadable", ())
+    assert translate(FOUR, ram(CHAIN), 0xFF00_0000, VA4) == Walk("unreadable", ())
 
 
 @pytest.mark.parametrize(
@@ -281,6 +334,7 @@ def test_the_protection_key_is_bits_62_to_59_of_the_leaf_alone() -> None:
     with_keys = replace(FIVE, pke=True)
     assert walk5({0x5028: 0x2800_0000_00AB_C007}, with_keys).protection_key == 5
     assert walk5({0x5028: 0x7800_0000_00AB_C007}, with_keys).protection_key == 15
+    assert walk5({0x5028: 0xA800_0000_00AB_C007}, with_keys).protection_key == 5
     assert walk5({0x4020: 0x4800_0000_4060_0087}, with_keys).protection_key == 9
     assert walk5({0x3018: 0x4000_0004_4000_0087}, with_keys).protection_key == 8
     assert walk5({0x4020: 0x7800_0000_0000_5007}, with_keys).protection_key == 0
@@ -319,8 +373,13 @@ def test_what_is_not_canonical_is_not_translated(va: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("levels", "maxphyaddr", "pkru"), [(3, 46, 0), (6, 46, 0), (5, 53, 0), (5, 31, 0), (5, 46, -1)]
+    ("levels", "maxphyaddr", "pkru"),
+    [(3, 46, 0), (6, 46, 0), (5, 53, 0), (5, 31, 0), (5, 46, -1), (5, 46, 0x1_0000_0000)],
 )
 def test_a_machine_that_cannot_be(levels: int, maxphyaddr: int, pkru: int) -> None:
     with pytest.raises(ValueError, match=r"levels|MAXPHYADDR|PKRU"):
         replace(FIVE, levels=levels, maxphyaddr=maxphyaddr, pkru=pkru)
+
+
+def test_the_machines_at_the_edges_can_be() -> None:
+    assert walk5({}, replace(FIVE, maxphyaddr=32, pkru=0xFFFF_FFFF)).pa == 0xABC678

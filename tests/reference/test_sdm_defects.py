@@ -123,7 +123,6 @@ def test_physical_addresses_keep_all_52_bits() -> None:
 
 
 def test_tables_above_2_51_are_found() -> None:
-    # Memory there is none in `ram`, so the entries themselves are all the memory there is.
     high = {
         0x0008_0000_0000_1000: 0x0008_0000_0000_2007,
         0x0008_0000_0000_2000: 0x0008_0000_0000_3007,
@@ -131,7 +130,7 @@ def test_tables_above_2_51_are_found() -> None:
         0x0008_0000_0000_4000: 0x0008_0000_0000_5007,
         0x0008_0000_0000_5000: 0x0008_0000_00AB_C007,
     }
-    page = translate(FIVE, high.get, 0x0008_0000_0000_1000, 0x123)
+    page = translate(FIVE, ram(high), 0x0008_0000_0000_1000, 0x123)
     assert page.pa == 0x0008_0000_00AB_C123
 
 

@@ -375,3 +375,5 @@ def test_after_the_last_byte_of_the_address_space_comes_address_0() -> None:
 def test_an_access_has_1_to_4096_bytes(length: int) -> None:
     with pytest.raises(ValueError, match="bytes"):
         Access("read", False, False, length)
+    assert Access("read", False, False).length == 1
+    assert Access("read", False, False, 4096).length == 4096

@@ -36,6 +36,34 @@ MIXED = {
     0x5000: 0xABC007,
     0x5008: 0xABC006,
 }
+# Malformed and unreadable at every level.
+BROKEN = {
+    0x1000: 0x2007,
+    0x1008: 0x2087,
+    0x1010: 0xFF00_0007,
+    0x2000: 0x3007,
+    0x2008: 0x3087,
+    0x2010: 0xFF00_0007,
+    0x3000: 0x4007,
+    0x3008: 0x4000_2087,
+    0x3010: 0xFF00_0007,
+    0x4000: 0x5007,
+    0x4008: 0x0060_2087,
+    0x4010: 0xFF00_0007,
+    0x5000: 0xABC007,
+    0x5008: 0x0008_0000_00AB_C007,
+}
+# All tables and pages above 2^51, all ignored bits set.
+HIGH = {
+    0x0008_0000_0000_1000: 0x7FF8_0000_0000_3F7F,
+    0x0008_0000_0000_3000: 0x7FF8_0000_0000_5F7F,
+    0x0008_0000_0000_5000: 0x7FF8_0000_0000_7F7F,
+    0x0008_0000_0000_5008: 0x7FF8_0000_4000_1FFF,
+    0x0008_0000_0000_7000: 0x7FF8_0000_0000_9F7F,
+    0x0008_0000_0000_7008: 0x7FF8_0000_0020_1FFF,
+    0x0008_0000_0000_9000: 0x7FF8_0000_00AB_DFFF,
+}
+WIDE = replace(FIVE, maxphyaddr=52)
 
 
 def test_one_page_with_five_levels() -> None:
@@ -143,6 +171,34 @@ def test_holes_of_all_kinds() -> None:
     assert len(holes) == 510 + 2 * (511 + 510 + 510 + 511)
 
 
+def test_malformed_and_unreadable_at_every_level() -> None:
+    holes = enumerate_holes(FIVE, ram(BROKEN), 0x1000)
+    assert [
+        (hole.va, hole.last_va, hole.level, hole.entry_pa, hole.kind)
+        for hole in holes
+        if hole.entry != 0
+    ] == [
+        (0x1000, 0x1FFF, 1, 0x5008, "malformed"),
+        (0x20_0000, 0x3F_FFFF, 2, 0x4008, "malformed"),
+        (0x40_0000, 0x5F_FFFF, 2, 0x4010, "unreadable"),
+        (0x4000_0000, 0x7FFF_FFFF, 3, 0x3008, "malformed"),
+        (0x8000_0000, 0xBFFF_FFFF, 3, 0x3010, "unreadable"),
+        (0x80_0000_0000, 0xFF_FFFF_FFFF, 4, 0x2008, "malformed"),
+        (0x100_0000_0000, 0x17F_FFFF_FFFF, 4, 0x2010, "unreadable"),
+        (0x0001_0000_0000_0000, 0x0001_FFFF_FFFF_FFFF, 5, 0x1008, "malformed"),
+        (0x0002_0000_0000_0000, 0x0002_FFFF_FFFF_FFFF, 5, 0x1010, "unreadable"),
+    ]
+
+
+def test_tables_and_pages_above_2_51() -> None:
+    leaves = enumerate_leaves(WIDE, ram(HIGH), 0x0008_0000_0000_1000)
+    assert [(leaf.va, leaf.level, leaf.pa) for leaf in leaves] == [
+        (0, 1, 0x0008_0000_00AB_D000),
+        (0x20_0000, 2, 0x0008_0000_0020_0000),
+        (0x4000_0000, 3, 0x0008_0000_4000_0000),
+    ]
+
+
 def test_a_root_that_references_itself_is_its_own_page() -> None:
     leaves = enumerate_leaves(FOUR, ram({0x2FF8: 0x2007}), 0x2000)
     assert [(leaf.va, leaf.pa, leaf.entry_pa) for leaf in leaves] == [
@@ -157,6 +213,8 @@ def test_a_root_that_references_itself_is_its_own_page() -> None:
         (FIVE, ram(CHAIN), 0x1000),
         (FIVE, ram(MIXED), 0x1000),
         (replace(FIVE, nxe=False, gbpages=False), ram(MIXED), 0x1000),
+        (FIVE, ram(BROKEN), 0x1000),
+        (WIDE, ram(HIGH), 0x0008_0000_0000_1000),
         (FOUR, ram(MIXED), 0x2000),
         (FOUR, ram({0x2FF8: 0x2007}), 0x2000),
     ],
