@@ -36,7 +36,8 @@ class Guest:
 
     Addresses are `HOST:PORT` or `unix:PATH`. `ram` is a file that holds the whole
     RAM (guest.memory bytes) and that another process of the same user can map
-    shared or privately, as long as the guest runs. `process_started` is the start
+    shared or privately, as long as the guest runs; with more than 3 GB, the hole
+    that physical addresses have below 4 GB is not in the file. `process_started` is the start
     time of process `pid` in clock ticks since boot; `started` is the same moment
     in seconds since 1970. `symbols` is the guest's ELF file where it has one.
     """

@@ -27,7 +27,7 @@ time.sleep(60)
 
 def spawn_python(code: str, log: Path) -> int:
     pid = process.spawn([sys.executable, "-c", code], output=log)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not (log.exists() and log.read_text()):
         assert time.monotonic() < deadline
         time.sleep(0.01)
