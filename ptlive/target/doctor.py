@@ -110,7 +110,8 @@ def _kvm() -> Check:
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         advice = f"join the group kvm to ask the CPU itself; until then {slow}"
         return Check(name, None, "/dev/kvm may not be opened by this user", advice)
-    behind = f"usable (paging by {kvm_paging()})"
+    paging = kvm_paging()
+    behind = "usable" if paging == "unknown" else f"usable, with {paging}"
     if not host_has_la57():
         return Check(name, True, f"{behind}, for 4 levels", "five levels need TCG: no LA57 here")
     return Check(name, True, f"{behind}, for 4 and 5 levels")
