@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ptlive.paging.graph import Graph
 
 Row: TypeAlias = tuple[Any, ...]  # integers, and a kind's name or booleans for rights
+NAMES = {int(kind): kind.name.lower() for kind in Kind}
 U64_COLUMNS = ("va", "last_va", "entry", "entry_pa", "rights", "pa")
 
 
@@ -43,7 +44,7 @@ def leaves(
 def holes(graph: Graph) -> list[Row]:
     """Return (va, last_va, level, entry_pa, entry, kind) of all holes."""
     rows = columns(paths.holes(graph), "va", "last_va", "lvl", "entry_pa", "entry", "kind")
-    return [(*row, Kind(int(kind)).name.lower()) for *row, kind in rows]
+    return [(*row[:5], NAMES[row[5]]) for row in rows]
 
 
 def touching(rows: list[Row], va: int, last_va: int) -> list[Row]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FRAMES = 6
 RAM_SIZE = FRAMES * FRAME
-MOST_TABLES = 60  # visits of tables in the reference's enumeration, 512 slots each
+MOST_TABLES = 20  # visits of tables in the reference's enumeration, 512 slots each
 
 # Flags of an entry (SDM vol. 3A tables 4-14 to 4-20).
 P, RW, US, PWT, PCD, A, D, PS, G, XD = (*(1 << n for n in range(9)), 1 << 63)

@@ -123,13 +123,13 @@ def rams(draw: st.DrawFn) -> PlainRam:
 
 def _too_many(ram: PlainRam) -> bool:
     try:
-        slots(ram, ROOTS, limit=25_000)
+        slots(ram, ROOTS, limit=20_000)
     except TooManyError:
         return True
     return False
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(rams())
 def test_leaves_holes_and_counts_are_the_scalar_walks(ram: PlainRam) -> None:
     graph = walk_mock(ram)
@@ -144,7 +144,7 @@ def test_leaves_holes_and_counts_are_the_scalar_walks(ram: PlainRam) -> None:
     assert graph.count(*HOLES) == len({(row[2], row[3]) for row in holes})
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(rams(), st.data())
 def test_a_translation_is_the_slot_that_holds_the_address(
     ram: PlainRam, data: st.DataObject
@@ -165,7 +165,7 @@ def test_a_translation_is_the_slot_that_holds_the_address(
             assert kinds == ([Kind(int(result.kind[row])).name.lower()] if inside else [])
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(rams(), st.data())
 def test_a_range_shows_what_touches_it(ram: PlainRam, data: st.DataObject) -> None:
     found = slots(ram, ROOTS)

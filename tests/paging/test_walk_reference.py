@@ -33,7 +33,7 @@ def walk_case(case: Case, ranges: Sequence[tuple[int, int]] | None = None) -> Gr
     return walk(case.fmt, case.ram, case.roots, limits)  # type: ignore[arg-type]  # two sides
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(cases())
 def test_leaves_and_holes_are_the_references_in_order(case: Case) -> None:
     graph = walk_case(case)
@@ -41,7 +41,7 @@ def test_leaves_and_holes_are_the_references_in_order(case: Case) -> None:
     assert listing.holes(graph) == case.holes
 
 
-@settings(max_examples=60)
+@settings(max_examples=50)
 @given(cases())
 def test_counts_are_those_of_the_reference(case: Case) -> None:
     graph = walk_case(case)
@@ -58,7 +58,7 @@ def test_counts_are_those_of_the_reference(case: Case) -> None:
         assert graph.count(kind) == len(set(of_kind))
 
 
-@settings(max_examples=60)
+@settings(max_examples=50)
 @given(cases())
 def test_leaves_and_holes_tile_both_canonical_halves(case: Case) -> None:
     graph = walk_case(case)
@@ -86,7 +86,7 @@ def ranges(case: Case) -> st.SearchStrategy[tuple[int, int]]:
     return st.tuples(end, end).map(lambda ends: (min(ends), max(ends)))
 
 
-@settings(max_examples=60)
+@settings(max_examples=50)
 @given(cases(), st.data())
 def test_a_range_shows_what_touches_it(case: Case, data: st.DataObject) -> None:
     va, last_va = data.draw(ranges(case))
@@ -99,7 +99,7 @@ def test_a_range_shows_what_touches_it(case: Case, data: st.DataObject) -> None:
     assert graph.reached(*HOLES) == len(holes)
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(cases(), st.data())
 def test_many_ranges_in_one_call_are_as_one_by_one(case: Case, data: st.DataObject) -> None:
     wanted = data.draw(st.lists(ranges(case), min_size=1, max_size=6))
@@ -112,7 +112,7 @@ def test_many_ranges_in_one_call_are_as_one_by_one(case: Case, data: st.DataObje
     assert graph.reached(Kind.LEAF) == sum(each.reached(Kind.LEAF) for each in single)
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(cases(), st.data())
 def test_several_roots_in_one_call_are_as_one_by_one(case: Case, data: st.DataObject) -> None:
     frames = st.integers(0, RAM_SIZE // 4096 - 1).map(lambda n: case.ram.base + n * 4096)
