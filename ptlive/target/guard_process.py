@@ -23,6 +23,7 @@ from dataclasses import asdict
 from ptlive.errors import PtliveError
 from ptlive.target.journal import Record, parse, undo_order
 from ptlive.wire.address import StubAddress
+from ptlive.wire.holder import is_held
 from ptlive.wire.packet import PacketError
 from ptlive.wire.preflight import PATIENCE, detach, preflight
 from ptlive.wire.raw import RawStub
@@ -60,55 +61,62 @@ def main() -> int:
             del records[int(rest, 16) :]
         else:
             records.append(parse(line))
-    _end(gdb)
     try:
-        restore(address, records, phy_mem_mode=found.phy_mem_mode, resume=resume)
+        with _take_over(StubAddress.parse(address), gdb) as stub:
+            restore(stub, records, phy_mem_mode=found.phy_mem_mode, resume=resume)
     except (PtliveError, PacketError, OSError):
         return NOT_RESTORED
     return RESTORED
 
 
-def restore(address: str, records: list[Record], *, phy_mem_mode: int, resume: bool) -> None:
-    """Connect anew, undo the records, put `PhyMemMode` and the run state back.
+def restore(stub: RawStub, records: list[Record], *, phy_mem_mode: int, resume: bool) -> None:
+    """Undo the records, put `PhyMemMode` and the run state back.
 
-    Raises PtliveError, PacketError or OSError when the stub cannot be reached.
+    Raises PacketError or OSError when the connection is lost.
     """
     memory, registers = undo_order(records)
-    with RawStub(StubAddress.parse(address).connect(PATIENCE)) as stub:
-        if memory:
-            stub.ask(b"Qqemu.PhyMemMode:1")
-            for write in memory:
-                # Short of QEMU's longest packet, 4096 hex digits.
-                for at in range(0, len(write.old), 1024):
-                    piece = write.old[at : at + 1024]
-                    head = f"M{write.address + at:x},{len(piece):x}:"
-                    stub.ask(f"{head}{piece.hex()}".encode())
-        stub.ask(b"Qqemu.PhyMemMode:%d" % phy_mem_mode)
-        if registers:
-            # QEMU ignores `P` until its register description was read, and before `g`
-            # has fetched the registers from KVM.
-            stub.ask(b"qSupported:multiprocess+;xmlRegisters=i386")
-            stub.ask(b"qXfer:features:read:target.xml:0,ffb")
-            for record in registers:
-                stub.ask(b"Hgp1.%x" % record.vcpu)
-                stub.ask(b"g")
-                for packet in record.packets:
-                    stub.ask(packet.encode())
-        if resume:
-            detach(stub)
+    if memory:
+        stub.ask(b"Qqemu.PhyMemMode:1")
+        for write in memory:
+            # Short of QEMU's longest packet, 4096 hex digits.
+            for at in range(0, len(write.old), 1024):
+                piece = write.old[at : at + 1024]
+                head = f"M{write.address + at:x},{len(piece):x}:"
+                stub.ask(f"{head}{piece.hex()}".encode())
+    stub.ask(b"Qqemu.PhyMemMode:%d" % phy_mem_mode)
+    if registers:
+        # QEMU ignores `P` until its register description was read, and before `g`
+        # has fetched the registers from KVM.
+        stub.ask(b"qSupported:multiprocess+;xmlRegisters=i386")
+        stub.ask(b"qXfer:features:read:target.xml:0,ffb")
+        for record in registers:
+            stub.ask(b"Hgp1.%x" % record.vcpu)
+            stub.ask(b"g")
+            for packet in record.packets:
+                stub.ask(packet.encode())
+    if resume:
+        detach(stub)
+
+
+def _take_over(place: StubAddress, gdb: int) -> RawStub:
+    """End gdb and connect in its stead.
+
+    While gdb is connected we queue behind it before it ends, so that the next user of
+    the stub cannot slip in between and find what is not restored yet.
+    """
+    try:
+        waiting = place.connect(PATIENCE) if is_held(place) else None
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(gdb, signal.SIGKILL)
+        select.select([gdb], [], [], PATIENCE)
+    return RawStub(waiting or place.connect(PATIENCE))
 
 
 def _tell(report: dict[str, object]) -> None:
     # A parent that is gone already shows as the end of our input.
     with contextlib.suppress(OSError):
         os.write(1, json.dumps(report).encode() + b"\n")
-
-
-def _end(gdb: int) -> None:
-    """Kill gdb and wait until it is gone, and its connection with it."""
-    with contextlib.suppress(ProcessLookupError):
-        signal.pidfd_send_signal(gdb, signal.SIGKILL)
-    select.select([gdb], [], [], PATIENCE)
 
 
 if __name__ == "__main__":

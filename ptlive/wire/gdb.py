@@ -11,6 +11,7 @@ import os
 import select
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +84,7 @@ class GdbMi:
         self._partial = bytearray()
         self._settled = True
         self._failure: str | None = None
+        self._stops = 0
 
     @property
     def pid(self) -> int:
@@ -117,6 +119,26 @@ class GdbMi:
     def console(self, commands: Sequence[str], patience: float = PATIENCE) -> list[Reply]:
         """Run commands of gdb's own command line, as `batch` does."""
         return self.batch([f"-interpreter-exec console {quote(c)}" for c in commands], patience)
+
+    def await_stop(self, stops: int, patience: float) -> bool:
+        """Wait until the target has stopped more than `stops` times; tell whether it has."""
+        deadline = time.monotonic() + patience
+        while self._stops <= stops:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self._stdout], [], [], left)[0]:
+                return False
+            for record in map(parse_response, self._lines()):
+                self._note_stop(record)
+        return True
+
+    @property
+    def stops(self) -> int:
+        """How many times the target has stopped after running."""
+        return self._stops
+
+    def _note_stop(self, record: dict[str, Any]) -> None:
+        if record["type"] == "notify" and record["message"] == "stopped":
+            self._stops += 1
 
     def quit(self) -> None:
         """End gdb; it lets go of a target that it still has."""
@@ -159,6 +181,7 @@ class GdbMi:
                 continue
             for record in map(parse_response, self._lines()):
                 kind = record["type"]
+                self._note_stop(record)
                 if kind in ("console", "target"):
                     spoken.append(record["payload"])
                 elif kind == "result":

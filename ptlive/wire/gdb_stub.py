@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _SETTINGS = (
     "confirm off",
+    "mi-async on",
     "pagination off",
     "width 0",
     "auto-load off",
@@ -181,6 +182,29 @@ class GdbStub:
             raise PtliveError(f"vCPU {vcpu} did not stop after one step: {replies[stop_at]!r}")
         self._synchronized.add(vcpu)
         return self._registers.decode(replies[stop_at + 1])
+
+    def run_to(self, vcpu: int, address: int, seconds: float) -> bool:
+        """See `Stub.run_to`; by a breakpoint of gdb's own."""
+        self._generation += 1
+        self._synchronized.clear()
+        self._packets.forget_thread()
+        # What raw packets changed, gdb does not know.
+        self.gdb.console(["maint flush register-cache"])
+        commands = [f"-thread-select {vcpu}", f"-break-insert -h -p {vcpu} *{address:#x}"]
+        for reply in self.gdb.batch(commands):
+            if reply.error is not None:
+                raise PtliveError(f"gdb sets no breakpoint at {address:#x}: {reply.error}")
+        stops = self.gdb.stops
+        try:
+            self.gdb.batch(["-exec-continue"])
+            arrived = self.gdb.await_stop(stops, seconds)
+        finally:
+            if self.gdb.stops == stops and not self.gdb.failed:
+                self.gdb.batch(["-exec-interrupt"])
+                if not self.gdb.await_stop(stops, _STEP_PATIENCE):
+                    raise PtliveError("the guest does not stop again")
+            self.gdb.batch(["-break-delete"])
+        return arrived
 
     def monitor(self, command: str) -> str:
         """See `Stub.monitor`."""

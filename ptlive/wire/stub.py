@@ -78,6 +78,14 @@ class Stub(Protocol):
         """
         ...
 
+    def run_to(self, vcpu: int, address: int, seconds: float) -> bool:
+        """Let the whole guest run until a vCPU comes to an address, or for so long.
+
+        Returns whether it came there; the guest is stopped again in either case.
+        Raises PtliveError when it does not stop.
+        """
+        ...
+
     def monitor(self, command: str) -> str:
         """Run a command of QEMU's human monitor and return all it prints.
 

@@ -1,0 +1,158 @@
+"""The guard process by itself: what it reports, and what it does when left alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ptlive.errors import PtliveError
+from ptlive.target.guard import Guard
+from ptlive.wire.gdb import GdbMi
+from ptlive.wire.packet import frame
+from tests.wire.fake_stub import FakeStub
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+STOPPED = frame(b"T02thread:p01.01;")
+
+
+@pytest.fixture
+def gdb() -> Iterator[GdbMi]:
+    process = GdbMi()
+    yield process
+    process.kill()
+
+
+@pytest.fixture
+def running_stub(tmp_path: Path) -> Iterator[FakeStub]:
+    with closing(FakeStub(tmp_path / "s", phy_mem_mode="1", greeting=STOPPED)) as stub:
+        yield stub
+
+
+def after_preflight(stub: FakeStub) -> list[bytes]:
+    """What the stub was asked after the first conversation, which ends switching the mode."""
+    return stub.seen[stub.seen.index(b"Qqemu.PhyMemMode:0") + 1 :]
+
+
+def test_reports_what_the_stub_told(running_stub: FakeStub, gdb: GdbMi) -> None:
+    guard = Guard(running_stub.address, gdb)
+    found = guard.preflight()
+    assert (found.was_running, found.phy_mem_mode) == (True, 1)
+    assert guard.close(release=True)
+    assert after_preflight(running_stub) == []
+    assert gdb.process.poll() is None
+
+
+def test_reports_what_is_wrong_in_the_same_words(tmp_path: Path, gdb: GdbMi) -> None:
+    guard = Guard(f"unix:{tmp_path}/none", gdb)
+    with pytest.raises(PtliveError, match=f"nothing listens on unix:{tmp_path}/none"):
+        guard.preflight()
+    guard.close(release=False)
+
+
+def test_puts_everything_back_when_it_is_not_released(running_stub: FakeStub, gdb: GdbMi) -> None:
+    guard = Guard(running_stub.address, gdb)
+    guard.preflight()
+    for line in (
+        "registers 2 P1=00 P2=00",
+        "memory 1000 6162",
+        f"memory 2000 {'63' * 1500}",
+        "keep 2",
+        "memory 3000 64",
+    ):
+        guard.send(line)
+    assert guard.close(release=False)
+    assert gdb.process.wait(5) == -signal.SIGKILL
+    assert after_preflight(running_stub) == [
+        b"Qqemu.PhyMemMode:1",
+        b"M3000,1:64",
+        b"M1000,2:6162",
+        b"Qqemu.PhyMemMode:1",
+        b"qSupported:multiprocess+;xmlRegisters=i386",
+        b"qXfer:features:read:target.xml:0,ffb",
+        b"Hgp1.2",
+        b"g",
+        b"P1=00",
+        b"P2=00",
+        b"D;1",
+    ]
+
+
+def test_long_memory_is_restored_in_pieces(running_stub: FakeStub, gdb: GdbMi) -> None:
+    guard = Guard(running_stub.address, gdb)
+    guard.preflight()
+    guard.send(f"memory 2000 {'63' * 1500}")
+    assert guard.close(release=False)
+    assert after_preflight(running_stub)[1:3] == [
+        b"M2000,400:" + b"63" * 1024,
+        b"M2400,1dc:" + b"63" * 476,
+    ]
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_is_told_whether_the_guest_shall_run(
+    running_stub: FakeStub, gdb: GdbMi, resume: bool
+) -> None:
+    guard = Guard(running_stub.address, gdb)
+    guard.preflight()
+    guard.set_resume(resume)
+    guard.close(release=False)
+    assert (b"D;1" in running_stub.seen) is resume
+
+
+def test_survives_the_signals_that_end_its_parent(running_stub: FakeStub, gdb: GdbMi) -> None:
+    guard = Guard(running_stub.address, gdb)
+    guard.preflight()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        os.kill(guard._process.pid, number)
+    assert os.getsid(guard._process.pid) == guard._process.pid
+    time.sleep(0.05)
+    assert guard.close(release=False)
+    assert running_stub.seen[-1] == b"D;1"
+
+
+def test_gdb_does_not_see_its_input_end_while_the_guard_lives(
+    running_stub: FakeStub, gdb: GdbMi
+) -> None:
+    guard = Guard(running_stub.address, gdb)
+    guard.preflight()
+    assert gdb.process.stdin is not None
+    gdb.batch(["-list-features"])
+    gdb.process.stdin.close()
+    with pytest.raises(TimeoutError):
+        wait(gdb, 0.3)
+    guard.close(release=True)
+    wait(gdb, 5)
+
+
+def wait(gdb: GdbMi, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while gdb.process.poll() is None:
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(0.01)
+
+
+def test_says_that_it_could_not(tmp_path: Path, gdb: GdbMi) -> None:
+    stub = FakeStub(tmp_path / "s", greeting=STOPPED)
+    guard = Guard(stub.address, gdb)
+    guard.preflight()
+    stub.close()
+    assert not guard.close(release=False)
+
+
+def test_nothing_may_be_changed_without_it(running_stub: FakeStub, gdb: GdbMi) -> None:
+    guard = Guard(running_stub.address, gdb)
+    guard.preflight()
+    guard._process.kill()
+    guard._process.wait()
+    with pytest.raises(PtliveError, match="guards the guest's state has ended"):
+        guard.send("memory 0 00")
+    assert not guard.close(release=True)

@@ -1,0 +1,29 @@
+"""One still guest for all tests of this folder that only read, or that restore."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ptlive.wire.gdb_stub import GdbStub
+from ptlive.wire.preflight import preflight
+from tests.qemu_process import Qemu, still_guest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Qemu]:
+    with still_guest(tmp_path_factory.mktemp("guest"), stopped=True, vcpus=2) as qemu:
+        yield qemu
+
+
+@pytest.fixture(scope="module")
+def gdb_stub(guest: Qemu) -> Iterator[GdbStub]:
+    stub = GdbStub()
+    found = preflight(guest.gdb)
+    stub.connect(found.gdb_target, found.phy_mem_mode)
+    yield stub
+    stub.close(resume=False)

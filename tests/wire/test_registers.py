@@ -1,0 +1,71 @@
+"""The register layout is looked up in gdb's table, never counted."""
+
+from __future__ import annotations
+
+import pytest
+
+from ptlive.errors import PtliveError
+from ptlive.wire.registers import Register, RegisterLayout
+
+# Lines of gdb 13.1's `maint print remote-registers` at QEMU 7.2.22, many left out.
+TABLE = """\
+ Name         Nr  Rel Offset    Size  Type            Rmt Nr  g/G Offset
+ rip          16   16    128       8 *1                   16         128
+ eflags       17   17    136       4 x64_eflags           17         136
+ cs           18   18    140       4 int32_t              18         140
+ st0          24   24    164      10 _i387_ext            33         236
+ ''           40   40    276       0 int0_t          \n\
+ cr0         158  158    300       8 x64_cr0              27         188
+ cr3         160  160    316       8 x64_cr3              29         204
+ cr4         161  161    324       8 x64_cr4              30         212
+ efer        163  163    340       8 x64_efer             32         228
+ xmm0        164  164    348      16 vec128               49         348
+ eax         217   36    660       4 int32_t         \n\
+*1: Register type's name NULL.
+"""
+
+
+def test_finds_integer_registers_by_name() -> None:
+    layout = RegisterLayout(TABLE)
+    assert set(layout.registers) == {"rip", "eflags", "cs", "cr0", "cr3", "cr4", "efer"}
+    assert layout.registers["cr3"] == Register(number=29, offset=204, size=8)
+
+
+def test_decodes_little_endian_at_the_offsets() -> None:
+    packet = bytearray(236)
+    packet[204:212] = (0xFEDCBA9876543210).to_bytes(8, "little")
+    packet[136:140] = (0x246).to_bytes(4, "little")
+    values = RegisterLayout(TABLE).decode(packet.hex())
+    assert values["cr3"] == 0xFEDCBA9876543210
+    assert values["eflags"] == 0x246
+    assert values["rip"] == 0
+
+
+def test_leaves_out_what_the_stub_cannot_read() -> None:
+    packet = "00" * 204 + "xx" * 8 + "00" * 24
+    assert "cr3" not in RegisterLayout(TABLE).decode(packet)
+
+
+def test_makes_packets_in_the_order_given() -> None:
+    packets = RegisterLayout(TABLE).write_packets({"cr3": 0x1122334455667788, "eflags": 2})
+    assert packets == ["P1d=8877665544332211", "P11=02000000"]
+
+
+def test_refuses_a_register_that_is_not_there() -> None:
+    with pytest.raises(PtliveError, match="the stub has no register pkru"):
+        RegisterLayout(TABLE).write_packets({"pkru": 0})
+
+
+def test_refuses_a_value_that_does_not_fit() -> None:
+    with pytest.raises(OverflowError):
+        RegisterLayout(TABLE).write_packets({"cs": 1 << 32})
+
+
+def test_refuses_a_short_packet() -> None:
+    with pytest.raises(PtliveError, match="registers end before"):
+        RegisterLayout(TABLE).decode("00" * 210)
+
+
+def test_refuses_another_architecture() -> None:
+    with pytest.raises(PtliveError, match="no x86-64 registers"):
+        RegisterLayout(" pc   0    0    0   8 *1   0   0\n")
