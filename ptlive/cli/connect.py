@@ -13,7 +13,7 @@ from ptlive.errors import PtliveError
 from ptlive.show.terminal import plain
 from ptlive.space import open_space
 from ptlive.target import running
-from ptlive.target.attach import attach
+from ptlive.target.attach import attach, awake
 from ptlive.target.process import orderly_signals
 
 if TYPE_CHECKING:
@@ -58,11 +58,15 @@ class Connection:
 
 
 @contextmanager
-def connect(options: TargetOptions) -> Iterator[Connection]:
-    """Attach to the guest that the options name, and leave it as it was found."""
+def connect(options: TargetOptions, *, let_run: bool = False) -> Iterator[Connection]:
+    """Attach to the guest that the options name, and leave it as it was found.
+
+    let_run: if the vCPU is halted, let the guest run until it wakes.
+    """
     address, name = _address(options)
     begun = time.monotonic()
-    with orderly_signals(), attach(address) as target:
+    with orderly_signals(), attach(address) as held:
+        target = awake(held, options.vcpu) if let_run else held
         spaces = [_space(target, options, root) for root in options.root or ("cr3",)]
         connection = Connection(target, spaces, name, _notes(target, spaces, options))
         for _, text in connection.notes:

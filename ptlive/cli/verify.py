@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     multiple=True,
     help="Kinds of access; may be given several times.  [default: all]",
 )
+@click.option(
+    "--let-run", is_flag=True, help="If the vCPU is halted, let the guest run until it wakes."
+)
 @click.option("--probes", type=click.IntRange(1), default=2000, show_default=True, help="At most.")
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of what is chosen."
@@ -48,6 +51,7 @@ def verify_(
     oracles: tuple[str, ...],
     accesses: tuple[str, ...],
     probes: int,
+    let_run: bool,
     seed: int,
 ) -> int:
     r"""Ask oracles whether the walk is right, about everything or the ranges given.
@@ -65,7 +69,7 @@ def verify_(
         raise click.UsageError("give addresses or ranges, not both")
     columns = np.array(ranges, dtype=np.uint64).reshape(-1, 2).T
     results: list[Report] = []
-    with connect(target) as connection, progress() as show_progress:
+    with connect(target, let_run=let_run) as connection, progress() as show_progress:
         for space in connection.spaces:
             plan = Plan(
                 oracles=oracles or ("debug-walker",),

@@ -71,7 +71,10 @@ class SteppedProbe:
         seed: int = 0,
     ) -> None:
         if stub.halted(vcpu):
-            raise PtliveError("halted: a vCPU in HLT executes nothing")
+            raise PtliveError(
+                f"vCPU {vcpu} is halted and executes nothing: --let-run lets the guest run "
+                "until it wakes"
+            )
         self._stub, self._journal, self._vcpu = stub, journal, vcpu
         self._mark = len(journal)
         registers = stub.registers(vcpu)

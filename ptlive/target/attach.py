@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
     from ptlive.wire.preflight import Preflight
     from ptlive.wire.stub import Stub
+
+
+#: Seconds for a halted vCPU to wake: an idle Linux has a timer within one or two.
+WAKING = 10.0
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,20 @@ def attach(address: str, *, was_running: bool | None = None) -> Iterator[Target]
         raise
     if not session.close():
         raise PtliveError(f"the guest at {address} could not be put back as it was found")
+
+
+def awake(target: Target, vcpu: int) -> Target:
+    """Let the guest run until a halted vCPU wakes; return its state as it is then.
+
+    Raises PtliveError if nothing wakes it.
+    """
+    halted = {cpu.vcpu: cpu for cpu in target.cpus if cpu.halted}.get(vcpu)
+    if halted is None:
+        return target
+    # It stands behind its HLT: when the interrupt that wakes it is handled, it goes on there.
+    if not target.stub.run_to(vcpu, halted.rip, WAKING):
+        raise PtliveError(f"vCPU {vcpu} is halted, and nothing woke it within {WAKING:.0f} s")
+    return dataclasses.replace(target, cpus=tuple(read_cpus(target.stub)))
 
 
 class _Session:
