@@ -191,7 +191,7 @@ def test_malformed_and_unreadable_at_every_level() -> None:
 
 
 def test_tables_and_pages_above_2_51() -> None:
-    leaves = enumerate_leaves(WIDE, ram(HIGH), 0x0008_0000_0000_1000)
+    leaves = enumerate_leaves(WIDE, ram(HIGH, size=0), 0x0008_0000_0000_1000)
     assert [(leaf.va, leaf.level, leaf.pa) for leaf in leaves] == [
         (0, 1, 0x0008_0000_00AB_D000),
         (0x20_0000, 2, 0x0008_0000_0020_0000),
@@ -214,7 +214,7 @@ def test_a_root_that_references_itself_is_its_own_page() -> None:
         (FIVE, ram(MIXED), 0x1000),
         (replace(FIVE, nxe=False, gbpages=False), ram(MIXED), 0x1000),
         (FIVE, ram(BROKEN), 0x1000),
-        (WIDE, ram(HIGH), 0x0008_0000_0000_1000),
+        (WIDE, ram(HIGH, size=0), 0x0008_0000_0000_1000),
         (FOUR, ram(MIXED), 0x2000),
         (FOUR, ram({0x2FF8: 0x2007}), 0x2000),
     ],
