@@ -76,6 +76,11 @@ class MemoryStub:
         self._file(vcpu)["rip"] += 1
         return self.registers(vcpu)
 
+    def run_to(self, vcpu: int, address: int, seconds: float) -> bool:
+        self.generation += 1
+        self._file(vcpu)["rip"] = address
+        return True
+
     def monitor(self, command: str) -> str:
         return self.answers.get(command, f"unknown command: '{command.split()[0]}'\r\n")
 

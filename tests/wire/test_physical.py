@@ -119,7 +119,8 @@ def test_a_row_beyond_52_bits_is_not_asked_for(gdb: Gdb) -> None:
 def test_nothing_is_asked_for_nothing(gdb: Gdb) -> None:
     assert gdb.reader.read(u64(), 8)[0].shape == (0, 8)
     assert gdb.reader.read(u64(1 << 60), 8)[1].tolist() == [False]
-    assert gdb.batches == gdb.asked == []
+    assert not gdb.batches
+    assert not gdb.asked
 
 
 def test_a_run_that_gdb_refuses_is_invalid_and_the_rest_is_in_place(
