@@ -12,6 +12,7 @@ import pytest
 from ptlive.guests import recipe
 from ptlive.target import launch
 from ptlive.target.machine import QEMU, Machine
+from ptlive.wire.qmp import Qmp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,20 +81,26 @@ def _own_state() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def menu_guest_5() -> Iterator[Guest]:
-    """The menu guest with five levels; tests leave it as they find it."""
-    with launch.temporary(recipe("menu"), Machine(levels=5)) as guest:
-        yield guest
+    """The menu guest with five levels, stopped; tests leave it as they find it."""
+    yield from _menu(5)
 
 
 @pytest.fixture(scope="session")
 def menu_guest_4() -> Iterator[Guest]:
-    """The menu guest with four levels; tests leave it as they find it."""
-    with launch.temporary(recipe("menu"), Machine(levels=4)) as guest:
+    """The menu guest with four levels, stopped; tests leave it as they find it."""
+    yield from _menu(4)
+
+
+def _menu(levels: int) -> Iterator[Guest]:
+    with launch.temporary(recipe("menu"), Machine(levels=levels)) as guest:
+        # It parks in a loop, and would keep a core busy between the tests that need it.
+        with Qmp(guest.qmp) as qmp:
+            qmp.command("stop")
         yield guest
 
 
 @pytest.fixture(scope="session")
 def linux_guest() -> Iterator[Guest]:
-    """Linux with five levels, at its prompt; tests leave it as they find it."""
+    """Linux with five levels, running, at its prompt; tests leave it as they find it."""
     with launch.temporary(recipe("linux")) as guest:
         yield guest
