@@ -21,8 +21,8 @@ _PACKAGES = Path(__file__).resolve().parents[2]
 # `-I -S`: no site packages, nothing of the environment, so that it starts in a few
 # hundredths of a second. The rest of ptlive's own dependencies is not imported.
 _PROGRAM = (
-    f"import sys; sys.path.insert(0, {str(_PACKAGES)!r}); "
-    "from ptlive.target.guard_process import main; sys.exit(main())"
+    f"import os, sys; sys.path.insert(0, {str(_PACKAGES)!r}); "
+    "from ptlive.target.guard_process import main; os._exit(main())"
 )
 
 # Longer than all that the guard waits for by itself.

@@ -7,7 +7,8 @@ the parent can no longer restore. It also opens the very first connection, so th
 the moment when the guest is stopped somebody lives who knows whether it ran.
 
 Its input: journal records, and `keep N`, `resume 0|1`, `release`. Its output: one line of
-JSON. It imports the standard library and five small files, to start fast.
+JSON. To start fast it imports a few small files and little of the standard library
+(NamedTuple, not dataclasses, which alone take as long as Python itself).
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import os
 import select
 import signal
 import sys
-from dataclasses import asdict
 
 from ptlive.errors import PtliveError
 from ptlive.target.journal import Record, parse, undo_order
@@ -44,7 +44,7 @@ def main() -> int:
     except PtliveError as error:
         _tell({"error": str(error)})
         return RESTORED
-    _tell(asdict(found))
+    _tell(found._asdict())
     resume = bool(found.was_running)
     records: list[Record] = []
     for line in sys.stdin:
@@ -94,6 +94,7 @@ def restore(stub: RawStub, records: list[Record], *, phy_mem_mode: int, resume: 
             stub.ask(b"g")
             for packet in record.packets:
                 stub.ask(packet.encode())
+    stub.remove_breakpoints()
     if resume:
         detach(stub)
 

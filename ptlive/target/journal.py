@@ -6,8 +6,7 @@ if this process is killed between two instructions. Standard library only: both 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -15,8 +14,7 @@ if TYPE_CHECKING:
     from ptlive.wire.stub import Stub
 
 
-@dataclass(frozen=True)
-class MemoryRecord:
+class MemoryRecord(NamedTuple):
     """Bytes as they were at a physical address."""
 
     address: int
@@ -27,8 +25,7 @@ class MemoryRecord:
         return f"memory {self.address:x} {self.old.hex()}"
 
 
-@dataclass(frozen=True)
-class RegisterRecord:
+class RegisterRecord(NamedTuple):
     """Registers of one vCPU as they were; the guard replays them as `packets`."""
 
     vcpu: int

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ptlive.errors import PtliveError
 
 
-@dataclass(frozen=True)
-class StubAddress:
+class StubAddress(NamedTuple):
     """The place of one gdb stub: a unix socket's path, or a host and a port."""
 
     text: str

@@ -224,7 +224,9 @@ class GdbStub:
         if self._closed:
             return
         try:
-            if not self._connected:
+            # The layout is the last thing that `connect` learns: without it, it was
+            # interrupted, and what is to be put back may not be known here.
+            if not self._connected or self._layout is None:
                 raise PtliveError("gdb is not attached")
             self._packets.order([f"Qqemu.PhyMemMode:{self._found_mode}"])
             [reply] = self.gdb.batch(["-target-detach" if resume else "-target-disconnect"])

@@ -7,7 +7,7 @@ guard process imports this file without the rest of the house.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 #: Far above what QEMU sends (gdbstub.h, MAX_PACKET_LENGTH: 4096), yet a bound.
 LONGEST_PACKET = 1 << 16
@@ -20,8 +20,7 @@ class PacketError(Exception):
     """The bytes that arrived are not the remote protocol."""
 
 
-@dataclass(frozen=True)
-class Packet:
+class Packet(NamedTuple):
     """One packet, unescaped; `intact` tells whether its checksum was right."""
 
     payload: bytes

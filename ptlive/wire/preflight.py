@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ptlive.errors import PtliveError
 from ptlive.wire.address import StubAddress, gdb_target
@@ -26,8 +26,7 @@ PATIENCE = 5.0
 HANDOVER = 2.0
 
 
-@dataclass(frozen=True)
-class Preflight:
+class Preflight(NamedTuple):
     """What the stub told before gdb attached; the guest is stopped since."""
 
     gdb_target: str

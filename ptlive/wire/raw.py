@@ -6,6 +6,7 @@ the guest doing?), and after it was killed (put everything back). Standard libra
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _ATTEMPTS = 4
+
+# A human monitor's answer; `info mtree` of a large machine has some ten thousand bytes.
+_LONGEST_OUTPUT = 1 << 20
 
 
 class RawStub:
@@ -66,12 +70,27 @@ class RawStub:
                 text += bytes.fromhex(reply[1:].decode("ascii"))
             except ValueError:
                 raise PacketError("the monitor's output is not hexadecimal") from None
+            if len(text) > _LONGEST_OUTPUT:
+                raise PacketError("the monitor's output does not end")
             reply = self._next_packet()
         return text.decode("utf-8", "replace")
 
+    def remove_breakpoints(self) -> None:
+        """Make the stub forget the breakpoints of the client before.
+
+        QEMU does so at `?`, with which a debugger begins (gdbstub.c,
+        handle_target_halt); the reply tells why the guest has stopped.
+        """
+        self._socket.sendall(frame(b"?"))
+        self._next_packet()
+
     def _next_packet(self) -> bytes:
+        # The socket's own time-out would let a peer go on for ever, a byte at a time.
+        deadline = time.monotonic() + (self._socket.gettimeout() or 0)
         for _ in range(_ATTEMPTS):
             while not self._packets:
+                if time.monotonic() > deadline:
+                    raise TimeoutError
                 self._receive()
             packet = self._packets.popleft()
             self._socket.sendall(b"+" if packet.intact else b"-")

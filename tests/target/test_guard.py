@@ -81,6 +81,7 @@ def test_puts_everything_back_when_it_is_not_released(running_stub: FakeStub, gd
         b"g",
         b"P1=00",
         b"P2=00",
+        b"?",
         b"D;1",
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ class FakeStub:
     greeting: bytes = b""
     """Bytes sent unasked on every connection."""
     silent: bool = False
+    dripping: bool = False
+    """Nothing but acknowledgements, for ever."""
     hang_up_at: bytes = b"\0"
     """The connection is closed at a packet that starts so."""
     damage: int = 0
@@ -62,6 +65,9 @@ class FakeStub:
 
     def _converse(self, client: socket.socket) -> None:
         client.sendall(self.greeting)
+        while self.dripping:
+            client.sendall(b"+")
+            time.sleep(0.01)
         decoder = Decoder()
         last = b""
         while data := client.recv(4096):
@@ -93,7 +99,10 @@ class FakeStub:
         if payload.startswith(b"qRcmd,"):
             command = bytes.fromhex(payload[6:].decode()).decode()
             text = {"info version": self.version, "info status": f"VM status: {self.status}"}
-            # In two pieces, as QEMU may send it.
+            # In pieces, as QEMU sends it.
             line = text.get(command, f"unknown command: {command!r}").encode() + b"\r\n"
-            return [b"O" + line[:4].hex().encode(), b"O" + line[4:].hex().encode(), b"OK"]
+            pieces = [line[:4], *(line[at : at + 1000] for at in range(4, len(line), 1000))]
+            return [*(b"O" + piece.hex().encode() for piece in pieces), b"OK"]
+        if payload == b"?":
+            return [b"T05thread:p01.01;"]
         return [b"OK" if payload[:1] in b"DMPH" else b""]

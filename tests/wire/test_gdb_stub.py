@@ -91,6 +91,21 @@ def test_an_interrupted_step_can_be_followed_by_others(gdb_stub: GdbStub) -> Non
     assert gdb_stub.registers(1) == before
 
 
+def test_runs_until_an_address_or_for_so_long(tmp_path: Path) -> None:
+    with still_guest(tmp_path, stopped=True) as guest:
+        stub = GdbStub()
+        stub.connect(str(tmp_path / "gdb"))
+        generation = stub.generation
+        # The still guest jumps from its first instruction to that same instruction.
+        assert stub.run_to(1, 0xFFFFFFF0, 5) or stub.run_to(1, 0xFFF0, 5)
+        assert not stub.run_to(1, 0x1234, 0.2)
+        assert not guest.running()
+        assert stub.registers(1)["rip"] == 0xFFF0
+        assert stub.generation > generation
+        stub.close(resume=False)
+        assert not guest.running()
+
+
 def test_long_output_of_the_monitor_arrives_whole(gdb_stub: GdbStub, guest: Qemu) -> None:
     told = guest.qmp.human("info mtree")
     assert len(told) > 8192

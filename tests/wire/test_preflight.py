@@ -70,6 +70,8 @@ def test_damaged_replies_are_asked_for_again(tmp_path: Path) -> None:
         ({"hang_up_at": b"qRcmd"}, "is no gdb stub: the connection was closed"),
         ({"damage": 1000}, "is no gdb stub: every packet arrives damaged"),
         ({"silent": True}, "answers nothing: another client holds the stub, or it is no gdb stub"),
+        ({"dripping": True}, "answers nothing"),
+        ({"version": "7" * (1 << 21)}, "is no gdb stub: the monitor's output does not end"),
     ],
 )
 def test_says_what_is_wrong(tmp_path: Path, behaviour: dict[str, str], sentence: str) -> None:
