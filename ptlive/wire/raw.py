@@ -72,7 +72,9 @@ class RawStub:
                 raise PacketError("the monitor's output is not hexadecimal") from None
             if len(text) > _LONGEST_OUTPUT:
                 raise PacketError("the monitor's output does not end")
-            reply = self._next_packet()
+            # QEMU reads no acknowledgement while it sends these, and hundreds would fill
+            # the connection; it takes our next packet for one.
+            reply = self._next_packet(acknowledge=False)
         return text.decode("utf-8", "replace")
 
     def remove_breakpoints(self) -> None:
@@ -84,7 +86,7 @@ class RawStub:
         self._socket.sendall(frame(b"?"))
         self._next_packet()
 
-    def _next_packet(self) -> bytes:
+    def _next_packet(self, *, acknowledge: bool = True) -> bytes:
         # The socket's own time-out would let a peer go on for ever, a byte at a time.
         deadline = time.monotonic() + (self._socket.gettimeout() or 0)
         for _ in range(_ATTEMPTS):
@@ -93,9 +95,12 @@ class RawStub:
                     raise TimeoutError
                 self._receive()
             packet = self._packets.popleft()
-            self._socket.sendall(b"+" if packet.intact else b"-")
-            if packet.intact:
-                return packet.payload
+            if not packet.intact:
+                self._socket.sendall(b"-")
+                continue
+            if acknowledge:
+                self._socket.sendall(b"+")
+            return packet.payload
         raise PacketError("every packet arrives damaged")
 
     def _receive(self) -> None:
