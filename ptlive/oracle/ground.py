@@ -55,6 +55,8 @@ class Ground:
     handlers: gates by vector; user: None if the GDT has no user-mode code
     stack: for supervisor accesses; entry: where an exception from user mode pushes
     frames: physical pages of all of this, which must stay as they are
+    addresses: linear addresses of all of this, one in each page at least: using
+        them, the MMU sets A and D in the entries on their paths too
     """
 
     handlers: dict[int, Gate]
@@ -63,6 +65,7 @@ class Ground:
     stack: Stack
     entry: dict[int, Stack | None]
     frames: frozenset[int]
+    addresses: tuple[int, ...]
 
     def vector_at(self, rip: int) -> int | None:
         """Return whose handler begins at `rip`."""
@@ -104,7 +107,7 @@ def survey(stub: Stub, vcpu: int, registers: dict[str, int]) -> Ground:
         return _stack(stub, vcpu, (ist[gate.ist - 1] if gate.ist else rsp0) & ~15)
 
     entries = {v: entry(handlers[v]) for v in (GENERAL_PROTECTION, PAGE_FAULT)}
-    stacks = [found.pa for found in (stack, *entries.values()) if found]
+    stacks = {found for found in (stack, *entries.values()) if found}
     pages = [
         page for base, limit in tables.values() for page in range(base, base + limit + 1, PAGE)
     ]
@@ -116,7 +119,8 @@ def survey(stub: Stub, vcpu: int, registers: dict[str, int]) -> Ground:
         user=Segments(user_cs | 3, user_ss | 3) if user_cs and user_ss else None,
         stack=stack,
         entry=entries,
-        frames=frozenset(pa & -PAGE for pa in (*stacks, *held)),
+        frames=frozenset(pa & -PAGE for pa in (*(found.pa for found in stacks), *held)),
+        addresses=(*pages, *(found.top - FRAME for found in stacks)),
     )
 
 

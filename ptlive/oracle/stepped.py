@@ -91,6 +91,22 @@ class SteppedProbe:
         self._own = self._ground.frames | self._frames_of_gadgets()
         self._note([s.pa + at for s in stacks if s for at in range(0, FRAME, 8)])
 
+    @property
+    def stands_on(self) -> list[int]:
+        """Linear addresses that the probe uses itself, besides those that it is asked about."""
+        used = [
+            g.va for found in self._gadgets.values() if found for g in (found.load, found.store)
+        ]
+        homes = [va for va, _ in self._pages[False][:1]]
+        return [va for va in (*self._ground.addresses, *used, *homes) if 0 <= va < 1 << 64]
+
+    def keep(self, entries: Sequence[int]) -> None:
+        """Have the 8-byte entries at these physical addresses put back by `close`.
+
+        The MMU sets A and D in those on the paths of what the probe stands on.
+        """
+        self._note(entries)
+
     def close(self) -> None:
         """Put registers and memory back as they were found."""
         self._journal.undo(self._stub, self._mark)

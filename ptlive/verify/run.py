@@ -12,6 +12,7 @@ import numpy as np
 from ptlive.access_kind import ACCESS_KINDS
 from ptlive.analysis.report import Report
 from ptlive.errors import PtliveError
+from ptlive.memory.ram_map import Kind as Medium
 from ptlive.oracle import debug_walker as debug_oracle
 from ptlive.oracle.stepped import SteppedProbe
 from ptlive.paging import control, rights
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 ORACLES = (stepped.ORACLE, debug_walker.ORACLE)
 CODE_PAGES = 256
-_WORD = np.uint64(2**64 - 8)
+_WORD, _PAGE = np.uint64(2**64 - 8), np.uint64(2**64 - 4096)
 
 
 @dataclass(frozen=True)
@@ -138,10 +139,11 @@ def _ask_stepped(
     va, left = _addresses(plan, graph, max(plan.probes // max(len(plan.kinds), 1), 1))
     va = va & _WORD  # the access has 8 bytes, and must not reach into the next page
     whole = space.walk()
-    probe = SteppedProbe(
-        target.stub, target.journal, target.memory, space.vcpu, _code(whole), plan.seed
-    )
+    tables = np.unique(np.concatenate([f.nodes.table for f in whole.floors])) & _PAGE
+    code = _code(space, whole, tables)
+    probe = SteppedProbe(target.stub, target.journal, target.memory, space.vcpu, code, plan.seed)
     try:
+        probe.keep(_entries_to(space, probe.stands_on))
         if space.controls.key_matters:
             controls = dataclasses.replace(space.controls, pkru=probe.pkru())
             space = dataclasses.replace(space, controls=controls)
@@ -152,9 +154,6 @@ def _ask_stepped(
             report.check(stepped.ORACLE, target.accelerator, "fault").unchecked[reason] = (
                 left * len(plan.kinds)
             )
-        tables = np.unique(np.concatenate([f.nodes.table for f in whole.floors])) & ~np.uint64(
-            0xFFF
-        )
         asked = list(questions(space, translations, plan.kinds, tables))
         for question in asked:
             if question.probe is None:
@@ -172,11 +171,24 @@ def _ask_stepped(
         probe.close()
 
 
-def _code(graph: Graph) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Return pages of supervisor-mode and of user-mode code, as (va, pa)."""
+def _entries_to(space: AddressSpace, addresses: Sequence[int]) -> list[int]:
+    """Return where the entries on the paths of these addresses lie."""
+    found = space.translate(np.array(addresses, dtype=np.uint64))
+    return [int(s.entry_pa[at]) for row in range(found.va.size) for s, at in found.path(row)]
+
+
+def _code(
+    space: AddressSpace, graph: Graph, tables: U64
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Return pages of supervisor-mode and of user-mode code in RAM, as (va, pa).
+
+    tables: frames of page tables, in which nothing may be planted.
+    """
     found: tuple[list[tuple[int, int]], list[tuple[int, int]]] = ([], [])
     for chunk in leaves(graph, 1 << 20):
-        executable = rights.granted(graph.fmt, chunk.rights, "execute")
+        ram = space.target_of(chunk.pa, np.zeros_like(chunk.pa)) == Medium.RAM
+        ram &= ~np.isin(chunk.pa & _PAGE, tables)
+        executable = ram & rights.granted(graph.fmt, chunk.rights, "execute")
         user = rights.granted(graph.fmt, chunk.rights, "user")
         for mode, rows in ((0, executable & ~user), (1, executable & user)):
             for row in np.flatnonzero(rows)[: CODE_PAGES - len(found[mode])]:
