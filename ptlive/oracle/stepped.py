@@ -193,14 +193,14 @@ class SteppedProbe:
 
     def _cannot(self, probe: Probe) -> str | None:
         """Say why an access cannot be executed."""
-        user = probe.kind.user
+        user, fetches = probe.kind.user, probe.kind.access is Access.FETCH
         if user and self._ground.user is None:
             return "the guest's GDT has no user-mode segments"
         if user and self._ground.entry[PAGE_FAULT] is None:
             return "the stack for exceptions from user mode is not mapped"
-        if probe.kind.access is not Access.FETCH and self._gadgets[user] is None:
+        if not fetches and self._gadgets[user] is None:
             return f"no load and store in {'user' if user else 'supervisor'}-mode code"
-        if probe.kind.access is Access.FETCH and probe.pa and probe.proof is not Proof.PLANT:
+        if fetches and probe.pa is not None and probe.proof is not Proof.PLANT:
             return "a fetch would execute what is there"
         return None
 
