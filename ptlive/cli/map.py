@@ -71,8 +71,9 @@ def ends(ranges: tuple[tuple[int, int], ...]) -> tuple[U64, U64] | None:
 
 
 def _summary(regions: int, graph: Graph, counts: dict[str, int]) -> str:
+    leaves = words.count(counts["leaves"], "leaf entry")
+    reached = words.count(counts["reached"], "time")
+    tables = words.count(counts["tables"], "table")
     return (
-        f"{words.count(regions, 'region')}, {words.count(counts['leaves'], 'leaf entry')} "
-        f"reached {counts['reached']:,} times, {words.count(counts['tables'], 'table')}, "
-        f"{graph.fmt.name}"
+        f"{words.count(regions, 'region')}, {leaves} reached {reached}, {tables}, {graph.fmt.name}"
     )
