@@ -51,30 +51,33 @@ def plan(fmt: Format, roots: U64, ranges: tuple[U64, U64] | None) -> tuple[Tops,
     Pieces are ordered by root, then by range, then by address.
     """
     roots = np.asarray(roots, dtype=np.uint64).reshape(-1, fmt.roots)
-    windows = np.array([(w.va, w.last_va, w.root) for w in fmt.windows], dtype=np.uint64).T
+    in_order = sorted((w.va, w.last_va, w.root) for w in fmt.windows)
+    windows = np.array(in_order, dtype=np.uint64).T
     wanted = windows[:2] if ranges is None else np.asarray(ranges, dtype=np.uint64)
     va = np.maximum(wanted[0][:, None], windows[0])
     last_va = np.minimum(wanted[1][:, None], windows[1])
-    number, window = np.nonzero(va <= last_va)
-    va, last_va = va[number, window], last_va[number, window]
-    order = np.lexsort((va, number))
-    space, piece = (a.reshape(-1) for a in np.meshgrid(range(len(roots)), order, indexing="ij"))
+    touching = va <= last_va
+    number, window = np.nonzero(touching)
+    space = np.repeat(np.arange(len(roots)), number.size)
+    number, window, va, last_va = (
+        np.tile(column, len(roots)) for column in (number, window, va[touching], last_va[touching])
+    )
 
     level = fmt.level(fmt.top)
     span = np.uint64((1 << level.span_bits) - 1)
-    same = np.ones(piece.size, dtype=np.uint64)
+    same = np.ones(space.size, dtype=np.uint64)
     nodes, node = distinct(
         Nodes(
-            table=roots[space, windows[2].astype(np.intp)[window[piece]]],
+            table=roots[space, windows[2].astype(np.intp)[window]],
             rights=same * np.uint64(rights.unrestricted(fmt)),
-            first=va[piece] & span,
-            last=last_va[piece] & span,
+            first=va & span,
+            last=last_va & span,
             shift=same * np.uint64(level.shift),
             bits=same * np.uint64(level.index_bits),
             paths=same,
         )
     )
-    return Tops(space, number[piece], va[piece] & ~span, node), nodes
+    return Tops(space, number, va & ~span, node), nodes
 
 
 def distinct(nodes: Nodes) -> tuple[Nodes, Index]:
@@ -89,7 +92,8 @@ def distinct(nodes: Nodes) -> tuple[Nodes, Index]:
     where = np.empty(order.size, dtype=np.intp)
     where[order] = np.cumsum(new) - 1
     first = np.flatnonzero(new)
-    merged = Nodes(*(column[order[first]] for column in nodes))
+    chosen = order[first]
+    merged = Nodes(*(column[chosen] for column in nodes))
     if first.size < order.size:
         merged = merged._replace(paths=np.add.reduceat(nodes.paths[order], first))
     return merged, where

@@ -117,18 +117,19 @@ def _steps(floor: Floor, row: Index, node: Index) -> tuple[Steps, Index]:
     """Return the steps through the nodes of one floor, and which edge each takes."""
     # A node on the way to a single byte has one entry in range.
     position = floor.start[node]
-    edge = np.searchsorted(floor.position, position)
+    edge = floor.edge_of(position)
     kind = np.full(row.size, Kind.ABSENT, dtype=np.uint8)
     rights = floor.nodes.rights[node]
-    present = np.flatnonzero(np.isin(position, floor.position))
+    present = np.flatnonzero(edge >= 0)
     kind[present] = floor.kind[edge[present]]
     rights[present] = floor.rights[edge[present]]
+    table, index = floor.nodes.table[node], floor.index_at(position, node)
     steps = Steps(
         lvl=floor.lvl,
         row=row,
-        table=floor.nodes.table[node],
-        index=floor.index_at(position, node),
-        entry_pa=floor.entry_address(position, node),
+        table=table,
+        index=index,
+        entry_pa=table + index * np.uint64(floor.fmt.level(floor.lvl).entry_size),
         entry=floor.entries[position],
         kind=kind,
         rights=rights,
