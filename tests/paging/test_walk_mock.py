@@ -136,7 +136,10 @@ def test_leaves_holes_and_counts_are_the_scalar_walks(ram: PlainRam) -> None:
     found = slots(ram, ROOTS)
     leaves = rows(found, leaves=True)
     holes = rows(found, leaves=False)
-    assert listing.leaves(MOCK, graph, RIGHTS) == leaves
+    shown = listing.leaves(MOCK, graph, RIGHTS)
+    # By address: an entry inside of a group that it does not belong to comes after the group.
+    assert sorted(shown) == sorted(leaves)
+    assert [row[0] for row in shown] == sorted(row[0] for row in leaves)
     assert listing.holes(graph) == holes
     assert graph.reached(Kind.LEAF) == len(leaves)
     assert graph.reached(*HOLES) == len(holes)
