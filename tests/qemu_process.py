@@ -71,7 +71,12 @@ class Qemu:
 
 @contextmanager
 def still_guest(
-    folder: Path, *, stopped: bool = False, vcpus: int = 1, tcp: bool = False
+    folder: Path,
+    *,
+    stopped: bool = False,
+    vcpus: int = 1,
+    tcp: bool = False,
+    accelerator: str = "tcg",
 ) -> Iterator[Qemu]:
     """Boot the guest that does nothing; `stopped` leaves it before its first instruction."""
     rom = bytearray(1 << 16)
@@ -87,6 +92,7 @@ def still_guest(
     memory = f"memory-backend-file,id=ram,size={RAM_BYTES},mem-path={ram},share=on"
     command = ["qemu-system-x86_64", "-machine", "pc,memory-backend=ram", "-object", memory]
     command += ["-m", f"{RAM_BYTES >> 20}", "-nodefaults", "-display", "none", "-cpu", "max"]
+    command += ["-accel", accelerator]
     command += ["-smp", str(vcpus), "-bios", str(folder / "rom")]
     command += ["-qmp", f"unix:{control},server=on,wait=off"]
     device = (

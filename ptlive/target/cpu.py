@@ -39,7 +39,7 @@ class CpuState:
     gbpages: bool | None
     """Whether a PDPTE may map a 1 GiB page, CPUID.80000001H:EDX.Page1GB."""
     halted: bool | None
-    """Whether it sleeps in HLT, or was never started."""
+    """Whether it sleeps in HLT; under TCG also if it was never started."""
 
     @property
     def pcid(self) -> int:

@@ -51,7 +51,7 @@ class Stub(Protocol):
         ...
 
     def halted(self, vcpu: int) -> bool | None:
-        """Whether the vCPU sleeps in HLT (or waits to be started); None if not told."""
+        """Whether the vCPU sleeps in HLT (under TCG also: was never started); None if not told."""
         ...
 
     def registers(self, vcpu: int) -> dict[str, int]:

@@ -112,6 +112,22 @@ def test_attaches_over_tcp(tmp_path: Path) -> None:
             assert guest.state() == before
 
 
+@pytest.mark.skipif(not os.access("/dev/kvm", os.W_OK), reason="/dev/kvm cannot be opened here")
+def test_under_kvm_registers_and_steps_are_as_under_tcg(tmp_path: Path) -> None:
+    with still_guest(tmp_path, accelerator="kvm") as guest:
+        before = guest.state()
+        with attach(guest.gdb) as target:
+            assert target.was_running
+            assert target.accelerator == "KVM, unknown"
+            stub = target.stub
+            # Nothing has fetched the registers from KVM when the first is written.
+            old = stub.registers(1)
+            target.journal.record_registers(stub, 1, {name: old[name] for name in ("rip", "rax")})
+            assert stub.step(1, {"rax": 5}) == old | {"rax": 5}
+            assert stub.step(1, {"rax": 6})["rax"] == 6
+        assert guest.state() == before
+
+
 def test_attaches_to_a_path_with_a_space(tmp_path: Path) -> None:
     folder = tmp_path / "with space"
     folder.mkdir()

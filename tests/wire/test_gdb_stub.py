@@ -91,6 +91,30 @@ def test_an_interrupted_step_can_be_followed_by_others(gdb_stub: GdbStub) -> Non
     assert gdb_stub.registers(1) == before
 
 
+def test_a_gdb_without_python_does_the_same(
+    gdb_stub: GdbStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses = u64(PATTERN_AT, PATTERN_AT + 4096, PATTERN_AT)
+    gdb_stub.write_physical([(0x9000, bytes(range(200)) * 10)])
+
+    def answers() -> list[object]:
+        return [
+            gdb_stub.registers(1),
+            gdb_stub.registers(2),
+            gdb_stub.read_physical(addresses, 8)[0].tolist(),
+            gdb_stub.read_physical(addresses, 4096)[0].tolist(),
+            gdb_stub.read_virtual(0x9000, 2000),
+            gdb_stub.step(1),
+        ]
+
+    expected = answers()
+    monkeypatch.setattr(gdb_stub._packets, "_together", False)
+    gdb_stub.write_physical([(0x9000, bytes(range(200)) * 10)])
+    assert answers() == expected
+    with pytest.raises(PtliveError, match=r"QEMU refuses the packet Qqemu\.sstep=ff"):
+        gdb_stub._packets.order(["Qqemu.sstep=ff"])
+
+
 def test_runs_until_an_address_or_for_so_long(tmp_path: Path) -> None:
     with still_guest(tmp_path, stopped=True) as guest:
         stub = GdbStub()
