@@ -1,0 +1,60 @@
+/* A stub a vector, and what a trap means: the answer to a probe, or the prober's end. */
+#include "layout.h"
+
+#define DEBUG 1
+#define PAGE_FAULT 14
+
+/* The trap's stack: vector, error code, rip, cs, rflags, rsp, ss; the state lies above it. */
+#define FRAME_SIZE 56
+
+	.text
+	.balign	16
+	.globl	trap_stubs
+trap_stubs:
+	.set	vector, 0
+	.rept	32
+	.balign	16
+	/* #DF #TS #NP #SS #GP #PF #AC #CP #VC #SX push an error code; the others get a zero. */
+	.if !(vector == 8 || (vector >= 10 && vector <= 14) || \
+		vector == 17 || vector == 21 || vector == 29 || vector == 30)
+	push	$0
+	.endif
+	push	$vector
+	jmp	trap
+	.set	vector, vector + 1
+	.endr
+
+trap:
+	lea	FRAME_SIZE + STATE - TRAP_STACK_END(%rsp), %r13
+	cmpq	$0, STATE_PROBING(%r13)
+	je	trap_unexpected
+	cmpq	$DEBUG, (%rsp)
+	je	probe_stepped
+	mov	16(%rsp), %rdx
+	cmp	STATE_EXPECTED_RIP(%r13), %rdx
+	je	1f
+	/* A CPU may refuse a non-canonical RIP already in IRETQ (SDM vol. 2A, IRET). */
+	lea	probe_iretq(%rip), %rcx
+	cmp	%rcx, %rdx
+	jne	trap_unexpected
+1:	mov	(%rsp), %rax
+	mov	8(%rsp), %rdx
+	xor	%esi, %esi
+	cmp	$PAGE_FAULT, %eax
+	jne	probe_faulted
+	mov	%cr2, %rsi
+	jmp	probe_faulted
+
+trap_unexpected:
+	mov	0(%rsp), %rax
+	mov	%rax, STATE_VECTOR(%r13)
+	mov	8(%rsp), %rax
+	mov	%rax, STATE_ERROR(%r13)
+	mov	16(%rsp), %rax
+	mov	%rax, STATE_RIP(%r13)
+	mov	%cr2, %rax
+	mov	%rax, STATE_CR2(%r13)
+	mov	$EXIT_TRAPPED, %eax
+	jmp	leave
+
+	.section .note.GNU-stack, "", @progbits

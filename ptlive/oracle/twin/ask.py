@@ -1,0 +1,67 @@
+"""The usual script: paint frames, make every kind of access, look at the tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ptlive.access_kind import Access
+from ptlive.oracle.twin.paint import painted
+from ptlive.oracle.twin.run import run
+from ptlive.oracle.twin.script import CopyFrames, Poke, Probe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ptlive.access_kind import AccessKind
+    from ptlive.arrays import U64
+    from ptlive.oracle.twin.fork import Fork
+    from ptlive.oracle.twin.script import Answers, Step
+
+# Fetches come last: a write to a page whose code has been translated is slow.
+_ORDER = (Access.WRITE, Access.READ, Access.FETCH)
+
+
+def _none() -> U64:
+    return np.zeros(0, dtype=np.uint64)
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """What to ask.
+
+    addresses: virtual addresses, of each kind of access; multiples of 8, so that
+        an access lies in one page
+    homes: of each kind of write, where each is expected to arrive (physical
+        address, or NO_HOME); a word that is painted must not be one of them
+    paint: physical addresses, multiples of 8 in RAM, of the words that are to name
+        their frame; in a page table only words that are entries not in use
+    tables: frames to return as they are afterwards
+    """
+
+    addresses: Mapping[AccessKind, U64]
+    homes: Mapping[AccessKind, U64] = field(default_factory=dict)
+    paint: U64 = field(default_factory=_none)
+    tables: U64 = field(default_factory=_none)
+
+
+@dataclass(frozen=True)
+class Replies:
+    """What the twin's MMU did: its answers, and `tables` uint64[n, 512] as it left them."""
+
+    answers: Mapping[AccessKind, Answers]
+    tables: U64
+    seconds: float
+
+
+def ask(fork: Fork, jobs: Jobs, *, seconds: float | None = None) -> Replies:
+    """Make all accesses of the jobs in one twin; see `run` for the time limit and errors."""
+    kinds = sorted(jobs.addresses, key=lambda kind: _ORDER.index(kind.access))
+    script: list[Step] = [Poke(jobs.paint, painted(jobs.paint))]
+    script += [Probe(kind, jobs.addresses[kind], jobs.homes.get(kind)) for kind in kinds]
+    script.append(CopyFrames(jobs.tables))
+    outcome = run(fork, script, seconds=seconds)
+    answers = dict(zip(kinds, outcome.answers, strict=True))
+    return Replies(answers, outcome.frames[0], outcome.seconds)
