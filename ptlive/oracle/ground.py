@@ -149,7 +149,10 @@ def _tables(stub: Stub, vcpu: int) -> dict[str, tuple[int, int]]:
             rf"^{name} ?=(?: *|[0-9a-f]{{4}} )([0-9a-f]{{16}}) ([0-9a-f]{{8}})", text, re.M
         )
         if match is None:
-            raise PtliveError(f"QEMU's monitor does not tell the guest's {name}")
+            # Otherwise it prints only 32 bits of an address (target/i386/cpu-dump.c).
+            raise PtliveError(
+                f"QEMU tells the guest's {name} only while the vCPU executes 64-bit code"
+            )
         # A limit is 16 bits (a TSS has no use for more): a hostile one must not cost time.
         found[name] = int(match[1], 16), min(int(match[2], 16), 0xFFFF)
     return found
