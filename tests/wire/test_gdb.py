@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
