@@ -32,11 +32,16 @@ def lines(fmt: Format, report: Report) -> Iterator[str | Text]:
             f"{sum(check.unchecked.values()):,}",
         )
         for check in report.checks
+        if check.asked
     ]
     yield from columns(_HEADER, rows, "   >>>>")
+    # What no access can show is alike for several properties: told once for all of them.
+    reasons: dict[tuple[str, str, int], list[str]] = {}
     for check in report.checks:
         for reason, count in check.unchecked.most_common():
-            yield f"  {check.oracle}, {check.aspect}: {count:,} unchecked: {reason}"
+            reasons.setdefault((check.oracle, reason, count), []).append(check.aspect)
+    for (oracle, reason, count), aspects in reasons.items():
+        yield f"  {oracle}, {', '.join(aspects)}: {count:,} unchecked: {reason}"
     for quirk, count in report.quirks.items():
         yield f"  quirk of {quirk.accelerator}, {count:,} times: {quirk.name}: {quirk.reason}"
         yield f"    {quirk.cite}"

@@ -33,7 +33,8 @@ def report() -> Report:
     fault.agreed = 1234
     fault.unchecked["device memory"] = 2
     fault.unchecked["quirk odd"] = 7
-    found.check("stepped", "TCG", "PAT", asked=False).unchecked["no effect"] = 5
+    for aspect in ("PAT", "G"):
+        found.check("stepped", "TCG", aspect, asked=False).unchecked["no effect"] = 5
     found.quirks[QUIRK] = 7
     return found
 
@@ -46,10 +47,9 @@ def test_a_report_to_the_letter() -> None:
     assert text(report()) == [
         "oracle   answered by  property  checked  agreed  disagreed  unchecked",
         "stepped  TCG          fault       1,234   1,234          0          9",
-        "stepped  TCG          PAT             0       0          0          5",
         "  stepped, fault: 7 unchecked: quirk odd",
         "  stepped, fault: 2 unchecked: device memory",
-        "  stepped, PAT: 5 unchecked: no effect",
+        "  stepped, PAT, G: 5 unchecked: no effect",
         "  quirk of TCG, 7 times: odd: it is odd",
         "    SDM vol. 3A 4.7",
         "0 disagreements in 1,234 checks",
