@@ -46,7 +46,7 @@ constant(STATE_HOMES, 0x58)
 constant(STATE_TOKEN, 0x60)
 constant(STATE_ENTER, 0x68)		/* code that makes the access */
 constant(STATE_AFTER, 0x70)		/* code that follows when it was allowed */
-constant(STATE_EXPECTED_RIP, 0x78)	/* where alone it may fault */
+constant(STATE_EXPECTED_RIP, 0x78)	/* where alone it may fault; 0: anywhere */
 
 /* A step: what to do, how often, and up to six arguments (steps.S tells them). */
 constant(STEP_CODE, 0x00)

@@ -67,16 +67,21 @@ probe_end:
 	movq	$0, STATE_PROBING(%r13)
 	jmp	step_next
 
-	/* In the order of layout.h: how to access, what follows, where it may fault. */
+	/*
+	 * In the order of layout.h: how to access, what follows, where it may fault.  A fetch may
+	 * trap where it likes: IRETQ can refuse a non-canonical RIP itself (SDM vol. 2A), and if
+	 * the address is not painted, INT3 may be there.
+	 */
+	.macro	how enter, allowed, faults
+	.long	\enter - probe_table, \allowed - probe_table, \faults - probe_table
+	.endm
 probe_table:
-	.irp	kind, read, write, fetch
-	.long	supervisor_\kind - probe_table
-	.long	\kind\()_allowed - probe_table
-	.long	supervisor_\kind - probe_table
-	.endr
-	.long	user_enter - probe_table, read_allowed - probe_table, user_read - probe_table
-	.long	user_enter - probe_table, write_allowed - probe_table, user_write - probe_table
-	.long	user_fetch - probe_table, fetch_allowed - probe_table, user_code - probe_table
+	how	supervisor_read, read_allowed, supervisor_read
+	how	supervisor_write, write_allowed, supervisor_write
+	how	supervisor_fetch, fetch_allowed, supervisor_fetch
+	how	user_enter, read_allowed, user_read
+	how	user_enter, write_allowed, user_write
+	how	user_fetch, fetch_allowed, user_code
 
 /* rdi: the address; rax: the value to write. */
 supervisor_read:
@@ -113,16 +118,14 @@ supervisor_fetch:
 user_fetch:
 	mov	$USER_DS, %eax
 	mov	$USER_CS, %edx
-1:	lea	STACK_END - STATE(%r13), %rcx
+1:	movq	$0, STATE_EXPECTED_RIP(%r13)
+	lea	STACK_END - STATE(%r13), %rcx
 	push	%rax
 	push	%rcx
 	push	$RFLAGS_ONE | RFLAGS_TF
 	push	%rdx
 	push	%rdi
-	mov	%rdi, STATE_EXPECTED_RIP(%r13)
 	mov	$-1, %rax		/* no frame has this number */
-	.globl	probe_iretq
-probe_iretq:
 	iretq
 
 /* #DB in a fetch: the instruction there was executed. */

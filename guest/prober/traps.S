@@ -30,12 +30,10 @@ trap:
 	je	trap_unexpected
 	cmpq	$DEBUG, (%rsp)
 	je	probe_stepped
-	mov	16(%rsp), %rdx
-	cmp	STATE_EXPECTED_RIP(%r13), %rdx
-	je	1f
-	/* A CPU may refuse a non-canonical RIP already in IRETQ (SDM vol. 2A, IRET). */
-	lea	probe_iretq(%rip), %rcx
-	cmp	%rcx, %rdx
+	mov	STATE_EXPECTED_RIP(%r13), %rdx
+	test	%rdx, %rdx
+	jz	1f
+	cmp	16(%rsp), %rdx
 	jne	trap_unexpected
 1:	mov	(%rsp), %rax
 	mov	8(%rsp), %rdx

@@ -88,7 +88,7 @@ def choose_slots(root: U64, used: U64, forbidden: Bool) -> tuple[int, int]:
     """
     present = (root & np.uint64(PRESENT)).astype(bool)
     order = np.lexsort((used, used > 0, present))
-    first, *rest = (int(slot) for slot in order if not forbidden[slot])
-    if not rest:
+    free = [int(slot) for slot in order if not forbidden[slot]]
+    if len(free) < 2:
         raise PtliveError("the script writes to every entry of the root: nothing to borrow")
-    return first, rest[0]
+    return free[0], free[1]
