@@ -149,9 +149,6 @@ def test_every_way_to_end_up_is_checked_once_at_least() -> None:
         assert check_of(report, aspect).checked > 0
 
 
-Lie = "Callable[[Outcome, Access], Outcome]"
-
-
 def flip(bit: int) -> Callable[[Outcome, Access], Outcome]:
     """Lie about one bit of the error code."""
 
