@@ -98,8 +98,8 @@ def test_a_large_page_that_is_partly_in_range_is_refused(va: int, last_va: int) 
     assert len(protect(built, TOP, TOP + (1 << 21) - 1, deny=["write"])) == 1
 
 
-def shared() -> Builder:
-    """Build one page table that two addresses reach: TOP and TOP + 1G.
+def shared() -> tuple[Builder, int]:
+    """Build one page table that two addresses reach: TOP and TOP + 1G; return it too.
 
     PDPTE 510 --> PDE 0 --+
                           +--> PTE 0..511
@@ -111,18 +111,18 @@ def shared() -> Builder:
         built.map(TOP + (page << 12), 0x5000_0000 | page << 12 | PWU)
     page_table = built.free - 4096
     built.map(TOP + (1 << 30), page_table | PWU, level=2)
-    return built
+    return built, page_table
 
 
 def test_a_table_shared_with_addresses_outside_is_refused_and_they_are_named() -> None:
-    built = shared()
+    built, _ = shared()
     with pytest.raises(PtliveError, match="also reached from outside") as refusal:
         protect(built, TOP, TOP + 4095, deny=["write"])
     assert f"{TOP + (1 << 30):#x}..{TOP + (1 << 30) + 4095:#x} (level 1)" in str(refusal.value)
 
 
 def test_a_table_shared_within_the_range_is_changed_once() -> None:
-    built = shared()
+    built, _ = shared()
     writes = protect(built, TOP, TOP + (2 << 30) - 1, deny=["write"])
     assert sum(write.address.size for write in writes) == 512
     built.ram.apply(writes)
@@ -132,16 +132,18 @@ def test_a_table_shared_within_the_range_is_changed_once() -> None:
 def test_a_shared_table_whose_paths_are_each_partly_in_range_is_refused() -> None:
     # Both paths reach the table within the range, but the first its upper half, the second
     # its lower half: each half is also reached by the other path, from outside the range.
-    built = shared()
+    built = Builder()
     middle = 1 << 20
+    for page in range(512):
+        built.map(TOP + (page << 12), 0x5000_0000 | page << 12 | PWU)
     built.map(TOP + (1 << 21), (built.free - 4096) | PWU, level=2)  # the next 2M, same table
     with pytest.raises(PtliveError, match="also reached from outside"):
         protect(built, TOP + middle, TOP + (1 << 21) + middle - 1, deny=["write"])
 
 
 def test_a_shared_table_of_different_rights_is_changed_once() -> None:
-    built = shared()
-    built.map(TOP + (1 << 30), (built.free - 4096) | P | XD, level=2)  # now supervisor, no fetch
+    built, page_table = shared()
+    built.map(TOP + (1 << 30), page_table | P | XD, level=2)  # supervisor, no fetch
     writes = protect(built, TOP, TOP + (2 << 30) - 1, deny=["write"])
     addresses = [address for write in writes for address in write.address.tolist()]
     assert len(addresses) == len(set(addresses)) == 512

@@ -249,17 +249,23 @@ def test_rights_fold_as_the_format_says() -> None:
     ]
 
 
+def test_a_right_that_the_leaf_alone_decides_makes_no_second_node() -> None:
+    ram = PlainRam(RAM_SIZE, BASE)
+    ram.write(ROOTS[0], table(TABLES, USER | EXECUTE), ENTRY)
+    ram.write(ROOTS[0] + 4, table(TABLES, USER), ENTRY)
+    assert walk_mock(ram).floors[1].nodes.paths.tolist() == [2]
+
+
 def test_a_group_of_entries_is_one_leaf() -> None:
     ram = PlainRam(RAM_SIZE, BASE)
     ram.write(ROOTS[0], table(TABLES), ENTRY)
-    group = [grouped(7, 28 - 9 + 9 - 4)] * 4  # in a table whose entries span 2**26 bytes: no group
+    group = [grouped(7, 24)] * 4  # in a table whose entries span 2**26 bytes: no group
     ram.table(TABLES, 4, ENTRY)[:] = group
     assert [row[1] - row[0] + 1 for row in listing.leaves(MOCK, walk_mock(ram), RIGHTS)] == [
         1 << 26
     ] * 4
-    for level, address in ((3, TABLES), (2, TABLES + 0x1000)):
+    for address in (TABLES, TABLES + 0x1000):
         ram.write(address, table(address + 0x1000), ENTRY)
-        assert level
     pages = TABLES + 0x2000
     ram.table(pages, 8, ENTRY)[:] = [*[leaf(1)] * 4, *[grouped(2, 14)] * 4]
     graph = walk_mock(ram, (0, (1 << 17) - 1))
