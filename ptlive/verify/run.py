@@ -19,7 +19,8 @@ from ptlive.paging import control, rights
 from ptlive.paging.format import Kind
 from ptlive.paging.graph import HOLES
 from ptlive.paging.paths import leaves
-from ptlive.verify import debug_walker, stepped
+from ptlive.verify import debug_walker, stepped, twin
+from ptlive.verify.fork import fork_of
 from ptlive.verify.question import questions
 from ptlive.verify.targets import choose
 
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
     from ptlive.paging.graph import Graph
     from ptlive.space import AddressSpace
     from ptlive.target.attach import Target
+    from ptlive.target.running import Guest
     from ptlive.verify.question import Question
 
-ORACLES = (stepped.ORACLE, debug_walker.ORACLE)
+ORACLES = (twin.ORACLE, stepped.ORACLE, debug_walker.ORACLE)
 CODE_PAGES = 256
 _WORD, _PAGE = np.uint64(2**64 - 8), np.uint64(2**64 - 4096)
 
@@ -45,7 +47,8 @@ class Plan:
 
     oracles: of ORACLES; va: ask about these addresses only, uint64[n]; probes:
     how many accesses (or translations) each oracle is asked for at most; root:
-    the options that name the root in a command, for reproducing
+    the options that name the root in a command, for reproducing; guest: the
+    bundled guest that the target is, if it is one: its RAM can be forked
     """
 
     oracles: Sequence[str]
@@ -55,6 +58,7 @@ class Plan:
     probes: int = 2000
     seed: int = 0
     root: str = ""
+    guest: Guest | None = None
 
 
 Progress = "Callable[[str, int, int], None]"
@@ -87,6 +91,11 @@ def verify(
         version=target.version,
         seed=plan.seed,
     )
+    if twin.ORACLE in plan.oracles:
+        progress(twin.ORACLE, 0, 1)
+        fork, by = fork_of(target, space, plan.guest), target.accelerator
+        twin.verify_twin(report, space, graph, fork, by, plan.kinds, plan.seed, plan.root)
+        progress(twin.ORACLE, 1, 1)
     if stepped.ORACLE in plan.oracles:
         _ask_stepped(target, space, plan, graph, report, progress, witness)
     if debug_walker.ORACLE in plan.oracles:

@@ -49,11 +49,15 @@ class Jobs:
 
 @dataclass(frozen=True)
 class Replies:
-    """What the twin's MMU did: its answers, and `tables` uint64[n, 512] as it left them."""
+    """What the twin's MMU did: its answers, and `tables` uint64[n, 512] as it left them.
+
+    borrowed: addresses of the root entries that the prober took
+    """
 
     answers: Mapping[AccessKind, Answers]
     tables: U64
     seconds: float
+    borrowed: tuple[int, ...]
 
 
 def ask(fork: Fork, jobs: Jobs, *, seconds: float | None = None) -> Replies:
@@ -64,4 +68,4 @@ def ask(fork: Fork, jobs: Jobs, *, seconds: float | None = None) -> Replies:
     script.append(CopyFrames(jobs.tables))
     outcome = run(fork, script, seconds=seconds)
     answers = dict(zip(kinds, outcome.answers, strict=True))
-    return Replies(answers, outcome.frames[0], outcome.seconds)
+    return Replies(answers, outcome.frames[0], outcome.seconds, outcome.borrowed)

@@ -70,6 +70,7 @@ def run(
         _execute(command, (ram, extra, rom), prober, memory, seconds)
         outcome = encoder.outcome(memory)
         outcome.seconds = time.monotonic() - started
+        outcome.borrowed = encoder.borrowed
         return outcome
 
 
