@@ -75,6 +75,8 @@ constant(SUPERVISOR_FETCH, 2)
 constant(USER_READ, 3)
 constant(USER_WRITE, 4)
 constant(USER_FETCH, 5)
+constant(USER_READ_STEP, 6)		/* as above, without SYSRET and SYSCALL */
+constant(USER_WRITE_STEP, 7)
 
 /* An answer: vector (0: allowed), error code, and what was read, or else CR2. */
 constant(ANSWER_VECTOR, 0)		/* 4 bytes */

@@ -1,10 +1,11 @@
 /*
  * The probes: one access at each address of an array.
  *
- * Reads and writes of ring 0 are made in place, those of ring 3 between SYSRET and SYSCALL.  A
- * fetch is a single step (RFLAGS.TF): IRETQ goes to the probed address, and after one instruction
- * there, painted as `mov $frame, %eax`, comes #DB.  So whatever is there, one instruction is all
- * that is executed of it.  A trap enters at probe_faulted or probe_stepped (traps.S).
+ * Reads and writes of ring 0 are made in place, those of ring 3 between SYSRET and SYSCALL, or,
+ * three times as slow, by a single step: the pair is not served by every KVM.  A fetch always is
+ * a single step (RFLAGS.TF): IRETQ goes to the probed address, and after one instruction there,
+ * painted as `mov $frame, %eax`, comes #DB.  So whatever is there, one instruction is all that is
+ * executed of it.  A trap enters at probe_faulted or probe_stepped (traps.S).
  */
 #include "cpu.h"
 #include "layout.h"
@@ -82,6 +83,8 @@ probe_table:
 	how	user_enter, read_allowed, user_read
 	how	user_enter, write_allowed, user_write
 	how	user_fetch, fetch_allowed, user_code
+	how	user_step, read_allowed, user_read
+	how	user_step, write_allowed, user_write
 
 /* rdi: the address; rax: the value to write. */
 supervisor_read:
@@ -91,11 +94,6 @@ supervisor_read:
 supervisor_write:
 	mov	%rax, (%rdi)
 	jmp	write_allowed
-
-user_enter:
-	mov	STATE_EXPECTED_RIP(%r13), %rcx
-	mov	$RFLAGS_ONE, %r11d
-	sysretq
 
 	/* A page of its own: ring 3 sees nothing else of the prober. */
 	.section .user_code, "ax"
@@ -107,28 +105,41 @@ user_write:
 	syscall
 
 	.text
+user_enter:
+	mov	STATE_EXPECTED_RIP(%r13), %rcx
+	mov	$RFLAGS_ONE, %r11d
+	sysretq
 	.globl	probe_syscall
 probe_syscall:				/* rsp and r13 are as user_enter left them */
 	jmp	*STATE_AFTER(%r13)
 
-supervisor_fetch:
-	mov	$KERNEL_DS, %eax
-	mov	$KERNEL_CS, %edx
-	jmp	1f
-user_fetch:
-	mov	$USER_DS, %eax
+user_step:
+	mov	STATE_EXPECTED_RIP(%r13), %rsi
+	mov	$USER_DS, %ecx
 	mov	$USER_CS, %edx
-1:	movq	$0, STATE_EXPECTED_RIP(%r13)
-	lea	STACK_END - STATE(%r13), %rcx
-	push	%rax
+	jmp	single_step
+
+user_fetch:
+	mov	$USER_DS, %ecx
+	mov	$USER_CS, %edx
+	jmp	1f
+supervisor_fetch:
+	mov	$KERNEL_DS, %ecx
+	mov	$KERNEL_CS, %edx
+1:	mov	%rdi, %rsi
+	movq	$0, STATE_EXPECTED_RIP(%r13)
+	mov	$-1, %rax		/* no frame has this number */
+
+/* rsi: where, edx: in which code segment; rdi and rax as above. */
+single_step:
 	push	%rcx
+	push	%rsp			/* whatever: a probe needs no stack */
 	push	$RFLAGS_ONE | RFLAGS_TF
 	push	%rdx
-	push	%rdi
-	mov	$-1, %rax		/* no frame has this number */
+	push	%rsi
 	iretq
 
-/* #DB in a fetch: the instruction there was executed. */
+/* #DB: the instruction was executed. */
 	.globl	probe_stepped
 probe_stepped:
 	lea	STACK_END - STATE(%r13), %rsp

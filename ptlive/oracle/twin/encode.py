@@ -248,7 +248,9 @@ class Encoder:
             expected = np.full(count, NO_HOME) if step.homes is None else step.homes[chosen]
             homes = self._put(np.where(expected == NO_HOME, np.uint64(self._scratch), expected))
             self._writes += count
-        mode = "USER" if step.kind.user else "SUPERVISOR"
+        what = f"{'USER' if step.kind.user else 'SUPERVISOR'}_{step.kind.access.name}"
+        if self._fork.accel != "tcg" and step.kind.user and step.kind.access is not Access.FETCH:
+            what += "_STEP"  # KVM without VMX or SVM (PVM) returns from SYSCALL's entry to ring 3
         self._row(
             "PROBE",
             count,
@@ -256,7 +258,7 @@ class Encoder:
             B=out,
             C=homes,
             D=int(tokens(first, 1)[0]),
-            E=self._prober[f"{mode}_{step.kind.access.name}"],
+            E=self._prober[what],
             F=_RFLAGS_ONE | (_RFLAGS_AC if step.kind.ac else 0),
         )
         return out - self.extra, first
