@@ -105,11 +105,11 @@ def test_everything_is_as_it_was_afterwards(watched: Watched) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("done", [1, 150])
 def test_everything_is_as_it_was_when_it_is_interrupted(
-    watched: Watched, number: signal.Signals, done: int
+    watched: Watched, number: signal.Signals
 ) -> None:
     before = watched.state()
+    done = 1 if watched.stopped else 150  # at the very beginning, and well inside
     child = subprocess.Popen(
         [sys.executable, "-c", VERIFIER, watched.guest.gdb, str(done)],
         stdout=subprocess.PIPE,
