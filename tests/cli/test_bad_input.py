@@ -31,7 +31,12 @@ if TYPE_CHECKING:
     from ptlive.target.running import Guest
 
 PROGRAM = [sys.executable, "-c", "from ptlive.cli import main; main()"]
-COMMANDS = [["map"], ["translate", "0x1000"], ["verify"], ["table", "0x1000"]]
+COMMANDS = [
+    ["map"],
+    ["translate", "0x1000"],
+    ["verify", "--oracle", "debug-walker"],
+    ["table", "0x1000"],
+]
 PE, PG, PAE, LA57, PKS = 1, 1 << 31, 1 << 5, 1 << 12, 1 << 24
 LME, LMA = 1 << 8, 1 << 10
 ROOT = 0x20_0000
@@ -212,7 +217,7 @@ def test_a_mode_without_a_format_is_named(posed: Qemu, cr4: int, efer: int, name
 @pytest.mark.qemu
 def test_control_bits_that_are_not_modelled(five: Qemu) -> None:
     pose(five, cr4=PAE | LA57 | PKS)
-    for command in (["map"], ["translate", "0x1000"], ["verify"]):
+    for command in (["map"], ["translate", "0x1000"], ["verify", "--oracle", "debug-walker"]):
         done = run(*command, "--gdb", five.gdb)
         assert done.returncode == 0, done.stderr
         (note,) = done.stderr.splitlines()
@@ -231,7 +236,10 @@ def test_control_bits_that_are_not_modelled(five: Qemu) -> None:
         ("translate 0 --root 0x7777777000", "the root table 0x7777777000 lies in no RAM"),
         ("translate 0 --root 0x7777777777777000", "0x7777777777777000 is not the address of a"),
         ("map 0x100000000000000", "no address in these ranges is canonical in x86-64-5level"),
-        ("verify 0x100000000000000", "no address in these ranges is canonical in x86-64-5level"),
+        (
+            "verify --oracle stepped 0x100000000000000",
+            "no address in these ranges is canonical in x86-64-5level",
+        ),
         ("map --vcpu 2", "the guest has no vCPU 2; it has 1"),
         ("map --vcpu 0", "the guest has no vCPU 0; it has 1"),
         ("map --root vcpu:7", "the guest has no vCPU 7; it has 1"),
@@ -241,8 +249,14 @@ def test_control_bits_that_are_not_modelled(five: Qemu) -> None:
         ("table 0x200000 --level 0", "x86-64-5level has the levels 1 to 5, not 0"),
         ("table 0x7777777000", "the table 0x7777777000 lies in no RAM and no ROM of the guest"),
         ("table 0xb8000000", "lies in no RAM and no ROM of the guest"),
-        ("verify --root 0x201000", "oracles answer for the root that vCPU 1 uses, 0x200000"),
-        ("verify --format x86-64-4level", "oracles answer for 5-level paging, which the vCPU"),
+        (
+            "verify --oracle stepped --root 0x201000",
+            "oracles answer for the root that vCPU 1 uses, 0x200000",
+        ),
+        (
+            "verify --oracle stepped --format x86-64-4level",
+            "oracles answer for 5-level paging, which the vCPU",
+        ),
         ("verify --oracle stepped", "TR only while the vCPU executes 64-bit code"),
     ],
 )

@@ -117,7 +117,10 @@ def test_several_roots_are_told_apart(ptlive: Callable[..., Done], guest: Guest)
     ]
 
 
-@pytest.mark.parametrize("command", [["map"], ["translate", HERE], ["table", "0"], ["verify"]])
+@pytest.mark.parametrize(
+    "command",
+    [["map"], ["translate", HERE], ["table", "0"], ["verify", "--oracle", "debug-walker"]],
+)
 def test_every_json_has_the_same_envelope(
     ptlive: Callable[..., Done], guest: Guest, command: list[str]
 ) -> None:
@@ -135,7 +138,7 @@ def test_control_bits_that_are_not_modelled_are_noted_and_the_rest_works(
     ptlive: Callable[..., Done], guest: Guest, name: str, bit: int
 ) -> None:
     guest.registers_now["cr4"] |= bit
-    for command in (["map"], ["translate", HERE], ["verify"]):
+    for command in (["map"], ["translate", HERE], ["verify", "--oracle", "debug-walker"]):
         done = ptlive(*command, "--gdb", "x:1")
         assert (done.status, done.out != "") == (0, True)
         (note,) = done.err.splitlines()
@@ -153,7 +156,10 @@ def test_control_bits_that_are_not_modelled_are_noted_and_the_rest_works(
         ({"efer": 0}, "the guest uses PAE paging, for which ptlive has no format yet"),
     ],
 )
-@pytest.mark.parametrize("command", [["map"], ["translate", HERE], ["table", "0"], ["verify"]])
+@pytest.mark.parametrize(
+    "command",
+    [["map"], ["translate", HERE], ["table", "0"], ["verify", "--oracle", "debug-walker"]],
+)
 def test_paging_off_or_a_mode_without_format_is_refused(
     refused: Callable[..., str],
     guest: Guest,
