@@ -1,13 +1,13 @@
 """Whole verifications of a simulated guest, whose MMU is the scalar reference.
 
-It agrees on any tables, leaves the guest as it was, and any lie of the MMU's is caught.
+They agree on any tables, and leave the guest as it was.
 """
 
 from __future__ import annotations
 
 import random
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -28,45 +28,11 @@ from tests.simulated_guest import (
     STACK,
     TABLES,
     Guest,
-    as_tcg,
 )
+from tests.verify.asking import HERE, STEPPED, VA, asked_and_answered, check_of, kernel_page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ptlive.analysis.report import Check, Report
     from tests.reference.sdm import Access, Machine, Outcome
-
-VA = 0x7000_1000
-# The oracles that need no second QEMU.
-HERE = ("stepped", "debug-walker")
-STEPPED = Plan(oracles=("stepped",))
-
-
-def kernel_page(guest: Guest) -> None:
-    """Map one supervisor page of everything, one user page, one read-only page."""
-    guest.map(VA, DATA * FRAME, P | RW)
-    guest.map(VA + FRAME, (DATA + 1) * FRAME, PWU)
-    guest.map(VA + 2 * FRAME, (DATA + 2) * FRAME, P | US | XD)
-
-
-def check_of(report: Report, aspect: str, oracle: str = "stepped") -> Check:
-    (found,) = (c for c in report.checks if (c.oracle, c.aspect) == (oracle, aspect))
-    return found
-
-
-def asked_and_answered(report: Report, plan: Plan, addresses: int) -> None:
-    """Every question is checked or has a reason; so has every property of an answer."""
-    fault = check_of(report, "fault")
-    left = fault.unchecked.get("not chosen (--probes asks for more)", 0)
-    total = fault.checked + sum(fault.unchecked.values())
-    assert total - left == addresses * len(plan.kinds)
-    done = {
-        aspect: check_of(report, aspect).checked + sum(check_of(report, aspect).unchecked.values())
-        for aspect in ("frame", "accessed", "dirty")
-    }
-    assert len(set(done.values())) == 1
-    assert report.disagreed == len(report.disagreements)
 
 
 def random_tables(guest: Guest, seed: int) -> None:
@@ -95,10 +61,6 @@ def random_tables(guest: Guest, seed: int) -> None:
         entry = guest.ram.value(at)
         odd = [0, 0, 0, RW, US, P, A, D, G, XD, PS, 1 << 51, 1 << guest.machine.maxphyaddr % 52]
         guest.ram.write(at, entry ^ chance.choice(odd))
-
-
-def rom_table(guest: Guest) -> None:
-    guest.map(VA + 8 * FRAME, ROM_AT, PWU)
 
 
 def random_machine(seed: int) -> Machine:
@@ -131,7 +93,7 @@ def test_it_agrees_on_random_tables_and_leaves_the_guest_as_it_was(seed: int) ->
 def test_every_way_to_end_up_is_checked_once_at_least() -> None:
     guest = Guest(machine(levels=4))
     kernel_page(guest)
-    rom_table(guest)
+    guest.map(VA + 8 * FRAME, ROM_AT, PWU)
     guest.map(VA + 9 * FRAME, DEVICE_AT, PWU)
     guest.map(VA + 10 * FRAME, NOTHING_AT, PWU)
     va = u64(VA, VA + FRAME, VA + 2 * FRAME, VA + 8 * FRAME, VA + 9 * FRAME, VA + 10 * FRAME, 8)
@@ -149,210 +111,6 @@ def test_every_way_to_end_up_is_checked_once_at_least() -> None:
     assert report.never_checked == []
     for aspect in ("fault", "cr2", "frame", "accessed", "dirty"):
         assert check_of(report, aspect).checked > 0
-
-
-def flip(bit: int) -> Callable[[Outcome, Access], Outcome]:
-    """Lie about one bit of the error code."""
-
-    def lie(outcome: Outcome, asked: Access) -> Outcome:
-        if outcome.error_code is None or outcome.vector != 14:
-            return outcome
-        return replace(outcome, error_code=outcome.error_code ^ bit)
-
-    return lie
-
-
-def change(**what: Any) -> Callable[[Outcome, Access], Outcome]:
-    """Lie about faults: these fields."""
-    return lambda outcome, asked: replace(outcome, **what) if outcome.vector == 14 else outcome
-
-
-def forbid(outcome: Outcome, asked: Access) -> Outcome:
-    if outcome.pa is None:
-        return outcome
-    return replace(outcome, pa=None, vector=14, error_code=1, cr2=VA, accessed=(), dirty=())
-
-
-def permit(outcome: Outcome, asked: Access) -> Outcome:
-    if outcome.vector != 14:
-        return outcome
-    return replace(outcome, pa=DATA * FRAME, vector=None, error_code=None, cr2=None)
-
-
-def elsewhere(outcome: Outcome, asked: Access) -> Outcome:
-    return outcome if outcome.pa is None else replace(outcome, pa=outcome.pa ^ 4 * FRAME)
-
-
-def nearby(outcome: Outcome, asked: Access) -> Outcome:
-    return outcome if outcome.pa is None else replace(outcome, pa=outcome.pa ^ 8)
-
-
-def forget(aspect: str) -> Callable[[Outcome, Access], Outcome]:
-    if aspect == "accessed":
-        return lambda outcome, asked: replace(outcome, accessed=())
-    return lambda outcome, asked: replace(outcome, dirty=())
-
-
-def general(outcome: Outcome, asked: Access) -> Outcome:
-    if outcome.vector != 14:
-        return outcome
-    return replace(outcome, vector=13, error_code=0, cr2=None)
-
-
-LIES = {
-    "error code bit P": (flip(1), "fault"),
-    "error code bit W/R": (flip(2), "fault"),
-    "error code bit U/S": (flip(4), "fault"),
-    "error code bit RSVD": (flip(8), "fault"),
-    "error code bit I/D": (flip(16), "fault"),
-    "error code bit PK": (flip(32), "fault"),
-    "error code bit SS": (flip(64), "fault"),
-    "error code bit 15": (flip(1 << 15), "fault"),
-    "another vector": (general, "fault"),
-    "a fault instead of an access": (forbid, "fault"),
-    "an access instead of a fault": (permit, "fault"),
-    "CR2 a byte further": (change(cr2=VA + 1), "cr2"),
-    "CR2 zero": (change(cr2=0), "cr2"),
-    "CR2 left alone": (change(cr2=None), "cr2"),
-    "another frame": (elsewhere, "frame"),
-    "another word of the frame": (nearby, "frame"),
-    "A not set": (forget("accessed"), "accessed"),
-    "D not set": (forget("dirty"), "dirty"),
-}
-
-
-@pytest.mark.parametrize("name", LIES)
-def test_a_lie_of_the_mmus_is_caught(name: str) -> None:
-    lie, aspect = LIES[name]
-    guest = Guest(machine(levels=5, smep=True), lie=lie)
-    kernel_page(guest)
-    # A and D are clear at first, so that it shows whether they are set.
-    for page in range(3):
-        at = guest.map(VA + page * FRAME, (DATA + page) * FRAME, (P | RW, PWU, P | US)[page])
-        guest.ram.write(at, guest.ram.value(at) & ~(A | D))
-    before = guest.state()
-    plan = replace(STEPPED, va=u64(VA, VA + FRAME, VA + 2 * FRAME, VA + 0x10_0000))
-    report = verify(guest.target(), guest.space(), plan)
-    assert check_of(report, aspect).disagreed > 0
-    assert {d.aspect for d in report.disagreements} >= {aspect}
-    assert report.quirks.total() == 0
-    asked_and_answered(report, plan, 4)
-    if aspect in ("accessed", "dirty", "cr2"):
-        assert {d.aspect for d in report.disagreements} == {aspect}
-        assert guest.state() == before
-
-
-def test_a_lie_about_one_access_is_exactly_one_disagreement() -> None:
-    def lie(outcome: Outcome, asked: Access) -> Outcome:
-        if (asked.kind, asked.user) == ("write", True) and outcome.vector == 14:
-            return replace(outcome, error_code=0x27)
-        return outcome
-
-    guest = Guest(machine(levels=4), lie=lie)
-    guest.map(VA, DATA * FRAME, P | US)
-    report = verify(guest.target(), guest.space(), replace(STEPPED, va=u64(VA)))
-    (one,) = report.disagreements
-    assert (one.va, one.access, one.oracle, one.aspect) == (VA, "user-write", "stepped", "fault")
-    assert one.predicted == "#PF(0x7: P W/R U/S)"
-    assert one.observed == "#PF(0x27: P W/R U/S PK)"
-    assert [level for level, _, _ in one.path] == [4, 3, 2, 1]
-    assert one.reproduce == f"ptlive verify {VA:#x} --oracle stepped --access user-write"
-    assert check_of(report, "fault").agreed == 7
-
-
-def entry_of(guest: Guest, va: int) -> int:
-    """The address of the PTE of a mapped page."""
-    entry = 0
-    for lvl in range(guest.machine.levels, 0, -1):
-        at = (entry & 0x000F_FFFF_FFFF_F000) + 8 * (va >> 9 * lvl + 3 & 511)
-        entry = guest.ram.value(at)
-    return at
-
-
-@pytest.mark.parametrize(
-    ("bits", "aspect"), [(D, "dirty"), (1 << 8, "accessed"), (1 << 52, "accessed")]
-)
-def test_bits_that_a_read_must_not_change_are_seen(bits: int, aspect: str) -> None:
-    guest = Guest(machine(levels=4))
-    at = guest.map(VA, DATA * FRAME, P | RW)
-    guest.ram.write(at, guest.ram.value(at) & ~D)
-    before = guest.state()
-
-    def touch(outcome: Outcome, asked: Access) -> None:
-        if asked.kind == "read":
-            guest.ram.write(at, guest.ram.value(at) | bits)
-
-    guest.touch = touch
-    kinds = [ACCESS_KINDS["supervisor-read"]]
-    report = verify(guest.target(), guest.space(), replace(STEPPED, va=u64(VA), kinds=kinds))
-    assert [d.aspect for d in report.disagreements] == [aspect]
-    guest.touch = lambda outcome, asked: None
-    assert guest.state() == before
-
-
-def test_d_above_the_leaf_is_no_dirty_flag_but_a_change() -> None:
-    guest = Guest(machine(levels=4))
-    guest.map(VA, DATA * FRAME, P | RW)
-    upper = 8 * (VA >> 39 & 511)
-
-    def touch(outcome: Outcome, asked: Access) -> None:
-        guest.ram.write(upper, guest.ram.value(upper) | D)
-
-    guest.touch = touch
-    plan = replace(STEPPED, va=u64(VA), kinds=[ACCESS_KINDS["supervisor-write"]])
-    report = verify(guest.target(), guest.space(), plan)
-    assert [d.aspect for d in report.disagreements] == ["accessed"]
-
-
-def test_an_entry_changed_behind_the_walkers_back_is_caught() -> None:
-    guest = Guest(machine(levels=4))
-    at = guest.map(VA, DATA * FRAME, P | RW)
-    guest.map(VA + FRAME, (DATA + 1) * FRAME, P | RW)
-    space = guest.space()
-    space.walk()
-    target = guest.target()
-    walked = type(guest.ram)(guest.ram.data.size)
-    walked.data[:] = guest.ram.data
-    target.memory = walked
-    space = replace_memory(space, walked)
-    guest.ram.write(at, (DATA + 9) * FRAME | P | RW | A | D)
-    kinds = [ACCESS_KINDS["supervisor-read"]]
-    plan = replace(STEPPED, va=u64(VA, VA + FRAME), kinds=kinds)
-    report = verify(target, space, plan)
-    # The frame is another one, and the entry is not what was predicted to be left there.
-    assert {(d.va, d.aspect) for d in report.disagreements} == {(VA, "frame"), (VA, "accessed")}
-
-
-def replace_memory(space: Any, memory: Any) -> Any:
-    return replace(space, memory=memory)
-
-
-def test_tcgs_missing_p_is_a_quirk_of_tcg_only() -> None:
-    for accelerator, quirks in (("TCG", 8), ("KVM, unknown", 0)):
-        guest = Guest(machine(levels=4), lie=as_tcg, accelerator=accelerator)
-        guest.map(VA, DATA * FRAME, PWU | 1 << 51)
-        report = verify(guest.target(), guest.space(), replace(STEPPED, va=u64(VA)))
-        assert {quirk.name: n for quirk, n in report.quirks.items()} == (
-            {"tcg-rsvd-without-p": 8} if quirks else {}
-        )
-        assert check_of(report, "fault").unchecked.get("quirk tcg-rsvd-without-p", 0) == quirks
-        assert len(report.disagreements) == 8 - quirks
-        # The address of the fault is no quirk.
-        assert check_of(report, "cr2").agreed == quirks
-
-
-def test_a_1g_page_without_the_feature_is_a_quirk_of_tcg_only() -> None:
-    def lie(outcome: Outcome, asked: Access) -> Outcome:
-        if outcome.vector == 14 and asked.kind == "read":
-            return replace(outcome, pa=DATA * FRAME, vector=None, error_code=None, cr2=None)
-        return outcome
-
-    for accelerator, quirks in (("TCG", 3), ("KVM, unknown", 0)):
-        guest = Guest(machine(levels=4, gbpages=False), lie=lie, accelerator=accelerator)
-        guest.map(VA & -(1 << 30), 0, PWU, 3)
-        report = verify(guest.target(), guest.space(), replace(STEPPED, va=u64(VA)))
-        assert report.quirks.total() == quirks
-        assert len(report.disagreements) == 3 - quirks
 
 
 def test_under_kvm_a_and_d_are_not_told_because_nothing_flushes() -> None:
