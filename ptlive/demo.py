@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ptlive.paging.translate import Translations
     from ptlive.space import AddressSpace
     from ptlive.target.attach import Target
+    from ptlive.target.running import Guest
     from ptlive.verify.question import Question
 
 ORACLE = "menu"
@@ -77,6 +78,11 @@ def verify_menu(
     for question, line in held:
         _hold(report, translations, question, line)
     return report, coverage
+
+
+def verify_all(target: Target, space: AddressSpace, guest: Guest, seed: int) -> Report:
+    """Have the MMU of a twin answer for every leaf, hole and kind of access."""
+    return verify(target, space, Plan(oracles=("twin",), seed=seed, guest=guest))
 
 
 def _hold(report: Report, translations: Translations, question: Question, line: MenuLine) -> None:

@@ -17,12 +17,13 @@ from ptlive.target.attach import attach, awake
 from ptlive.target.process import orderly_signals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ptlive.cli.options import TargetOptions
     from ptlive.space import AddressSpace
     from ptlive.target.attach import Target
     from ptlive.target.cpu import CpuState
+    from ptlive.target.running import Guest
 
 DEFAULT = "localhost:1234"
 MEMORY = "gdb"
@@ -30,21 +31,33 @@ MEMORY = "gdb"
 
 @dataclass(frozen=True)
 class Connection:
-    """An attached guest and the address spaces that were asked for."""
+    """An attached guest and the address spaces that were asked for.
+
+    running: the bundled guest that it is, if it is one
+    """
 
     target: Target
+    running: Guest | None
     spaces: list[AddressSpace]
     guest: str
     notes: tuple[tuple[str, str], ...]
 
-    def envelope(self, command: str, results: list[dict[str, Any]]) -> dict[str, Any]:
-        """Return what every JSON output has around the results, one for each space."""
+    def envelope(
+        self,
+        command: str,
+        results: list[dict[str, Any]],
+        notes: Sequence[tuple[str, str]] = (),
+    ) -> dict[str, Any]:
+        """Return what every JSON output has around the results, one for each space.
+
+        notes: more of them, as (code, text)
+        """
         return {
             "schema": f"ptlive.{command}/1",
             "guest": self.guest,
             "memory": MEMORY,
             "accelerator": self.target.accelerator,
-            "notes": [{"code": code, "text": text} for code, text in self.notes],
+            "notes": [{"code": code, "text": text} for code, text in (*self.notes, *notes)],
             "roots": [
                 {
                     "root": hex(int(space.root[0])),
@@ -63,40 +76,42 @@ def connect(options: TargetOptions, *, let_run: bool = False) -> Iterator[Connec
 
     let_run: if the vCPU is halted, let the guest run until it wakes.
     """
-    address, name = _address(options)
+    address, name, guest = _address(options)
     begun = time.monotonic()
     with orderly_signals(), attach(address) as held:
         target = awake(held, options.vcpu) if let_run else held
         spaces = [_space(target, options, root) for root in options.root or ("cr3",)]
-        connection = Connection(target, spaces, name, _notes(target, spaces, options))
+        connection = Connection(target, guest, spaces, name, _notes(target, spaces, options))
         for _, text in connection.notes:
-            _tell(f"note: {text}")
+            tell(f"note: {text}")
         if options.verbose:
             attached = time.monotonic() - begun
             for space in spaces:
-                _tell(
+                tell(
                     f"{name}, QEMU {target.version}, {target.accelerator}; "
                     f"vCPU {space.vcpu}, root {int(space.root[0]):#x} ({space.origin}), "
                     f"{space.format.name}; memory by {MEMORY}; attached in {attached:.2f} s"
                 )
         yield connection
     if options.verbose:
-        _tell(f"{time.monotonic() - begun:.2f} s in all")
+        tell(f"{time.monotonic() - begun:.2f} s in all")
 
 
-def _tell(line: str) -> None:
+def tell(line: str) -> None:
+    """Tell the user something beside the results."""
     # Whatever serves the stub chose the words of some of this.
     click.echo(f"ptlive: {plain(line)}", err=True)
 
 
-def _address(options: TargetOptions) -> tuple[str, str]:
-    """Return the stub's address, and what to call the guest."""
+def _address(options: TargetOptions) -> tuple[str, str, Guest | None]:
+    """Return the stub's address, what to call the guest, and the bundled guest that it is."""
     if options.guest and options.gdb:
         raise PtliveError("--guest and --gdb both say where the guest is; give one")
     if options.gdb:
-        return options.gdb, options.gdb
+        known = [guest for guest in running.guests() if guest.gdb == options.gdb]
+        return options.gdb, options.gdb, known[0] if known else None
     guest = running.find(options.guest)
-    return (guest.gdb, guest.name) if guest else (DEFAULT, DEFAULT)
+    return (guest.gdb, guest.name, guest) if guest else (DEFAULT, DEFAULT, None)
 
 
 def _space(target: Target, options: TargetOptions, root: str) -> AddressSpace:

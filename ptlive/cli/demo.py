@@ -46,8 +46,9 @@ def demo(levels: str | None, full: bool, seed: int, as_json: bool) -> int:
     """Boot the menu guest, walk its live tables, and have its own MMU confirm them.
 
     The guest's author wrote down what each access to each line of the menu must
-    do; the walker predicts it from the tables; the MMU executes it. Exit status 1
-    if any of the three differ, 2 if something has no answer and no reason.
+    do; the walker predicts it from the tables; the MMU executes it. Then a twin of
+    the guest does the same for everything that is mapped, and everything that is
+    not. Exit status 1 if any differ, 2 if something has no answer and no reason.
     """
     results: list[dict[str, Any]] = []
     status = DONE
@@ -93,10 +94,14 @@ def _show(
             f"{coverage.executed:,} accesses executed, {unasked:,} not, each for a reason above; "
             f"{missing:,} without an answer or a reason"
         )
-    if menu.differences:
-        stdout().print(
-            verdict(f"the guest itself saw {menu.differences} differences at boot", good=False)
-        )
+        if menu.differences:
+            text = f"the guest itself saw {menu.differences} differences at boot"
+            stdout().print(verdict(text, good=False))
+        say("\nThe MMU of a twin makes each kind of access to every leaf and hole of the map:")
+    whole = demonstration.verify_all(target, space, guest, seed)
+    if not as_json:
+        for line in show_report.lines(space.format, whole):
+            stdout().print(line)
     result = {
         "levels": menu.levels,
         "format": space.format.name,
@@ -107,11 +112,13 @@ def _show(
         "without_answer_or_reason": missing,
         "guest_differences": menu.differences,
         "result": show_report.as_json(report),
+        "whole": show_report.as_json(whole),
     }
-    if report.disagreed or menu.differences:
+    if report.disagreed or whole.disagreed or menu.differences:
         return FOUND, result
     few = coverage.executed < demonstration.LEAST_EXECUTED
-    return (FAILED if missing or few or report.never_checked else DONE), result
+    unfinished = missing or few or report.never_checked or whole.never_checked
+    return (FAILED if unfinished else DONE), result
 
 
 def _map(space: AddressSpace, full: bool, say: Callable[[str], None]) -> None:

@@ -123,7 +123,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; what goes wrong is one sentence on stderr and status 2."""
     try:
-        status = cli.main(standalone_mode=False)
+        status = cli.main(prog_name="ptlive", standalone_mode=False)
     except PtliveError as error:
         status = _fail(str(error))
     except (click.exceptions.Abort, KeyboardInterrupt):

@@ -8,17 +8,19 @@ import click
 import numpy as np
 
 from ptlive.access_kind import ACCESS_KINDS
-from ptlive.cli.connect import connect
+from ptlive.cli.connect import connect, tell
 from ptlive.cli.main import DONE, FAILED, FOUND
 from ptlive.cli.options import RANGE, TargetOptions, target_options
 from ptlive.show import report as show
 from ptlive.show.json import print_json
 from ptlive.show.progress import progress
 from ptlive.show.terminal import heading, stdout
+from ptlive.verify.fork import TELLING_PKRU
 from ptlive.verify.run import ORACLES, Plan, verify
 
 if TYPE_CHECKING:
     from ptlive.analysis.report import Report
+    from ptlive.cli.connect import Connection
 
 
 @click.command("verify")
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     "oracles",
     type=click.Choice(ORACLES),
     multiple=True,
-    help="Who is asked; may be given several times.  [default: debug-walker]",
+    help="Who is asked; may be given several times.  [default: twin, where it can be]",
 )
 @click.option(
     "--access",
@@ -57,6 +59,9 @@ def verify_(
     r"""Ask oracles whether the walk is right, about everything or the ranges given.
 
     \b
+    twin          a private copy of the guest, whose MMU makes every kind of access
+                  to every leaf and hole; the guest itself is not touched. For
+                  guests whose RAM can be forked: the bundled ones, as yet.
     stepped       the guest's own MMU: a vCPU of the stopped guest executes each
                   access. It writes and steps, and puts everything back.
     debug-walker  QEMU's gva2gpa, which knows no rights: a second opinion.
@@ -70,19 +75,23 @@ def verify_(
     columns = np.array(ranges, dtype=np.uint64).reshape(-1, 2).T
     results: list[Report] = []
     with connect(target, let_run=let_run) as connection, progress() as show_progress:
+        chosen, notes = choose(oracles, connection)
+        for _, text in notes:
+            tell(f"note: {text}")
         for space in connection.spaces:
             plan = Plan(
-                oracles=oracles or ("debug-walker",),
+                oracles=chosen,
                 kinds=[ACCESS_KINDS[name] for name in accesses or ACCESS_KINDS],
                 ranges=(columns[0], columns[1]) if ranges else None,
                 va=np.array(addresses, dtype=np.uint64) if addresses else None,
                 probes=probes,
                 seed=seed,
                 root="" if space.origin == "cr3" else f" --root {space.origin}",
+                guest=connection.running,
             )
             results.append(verify(connection.target, space, plan, show_progress))
         if target.json:
-            print_json(connection.envelope("verify", [show.as_json(one) for one in results]))
+            print_json(connection.envelope("verify", list(map(show.as_json, results)), notes))
     if not target.json:
         for space, report in zip(connection.spaces, results, strict=True):
             if len(results) > 1:
@@ -92,3 +101,19 @@ def verify_(
     if any(report.disagreed for report in results):
         return FOUND
     return FAILED if any(report.never_checked for report in results) else DONE
+
+
+def choose(
+    oracles: tuple[str, ...], connection: Connection
+) -> tuple[tuple[str, ...], list[tuple[str, str]]]:
+    """Return the oracles, by default the best that there can be, and notes about them."""
+    notes = []
+    if not oracles:
+        oracles = ("twin" if connection.running else "debug-walker",)
+        if not connection.running:
+            text = "QEMU's debug walker is asked, not the MMU; --oracle stepped asks the MMU"
+            notes.append(("not-the-mmu", text))
+    if "twin" in oracles and any(space.controls.key_matters for space in connection.spaces):
+        text = f"PKRU is not known: the twin has {TELLING_PKRU:#x} (--pkru gives it the guest's)"
+        notes.append(("pkru", text))
+    return oracles, notes

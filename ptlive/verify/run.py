@@ -79,7 +79,8 @@ def verify(
     Raises PtliveError when an oracle cannot answer at all.
     """
     begun = time.monotonic()
-    _check_root(target, space)
+    if set(plan.oracles) - {twin.ORACLE}:
+        _check_root(target, space)
     graph = space.walk(plan.ranges)
     if graph.tops.number.size == 0:
         raise PtliveError(f"no address in these ranges is canonical in {space.format.name}")
@@ -94,7 +95,9 @@ def verify(
     if twin.ORACLE in plan.oracles:
         progress(twin.ORACLE, 0, 1)
         fork, by = fork_of(target, space, plan.guest), target.accelerator
-        twin.verify_twin(report, space, graph, fork, by, plan.kinds, plan.seed, plan.root)
+        twin.verify_twin(
+            report, space, graph, fork, by, plan.kinds, plan.root, va=plan.va, seed=plan.seed
+        )
         progress(twin.ORACLE, 1, 1)
     if stepped.ORACLE in plan.oracles:
         _ask_stepped(target, space, plan, graph, report, progress, witness)

@@ -15,7 +15,7 @@ from ptlive.paging.access import ALLOWED, PAGE_FAULT, UNPREDICTABLE, Fault, chec
 from ptlive.paging.words import outcome_words
 from ptlive.verify import quirks
 from ptlive.verify.stepped import NOT_OBSERVABLE, path_of
-from ptlive.verify.twin_jobs import FRAME, Asked, everything
+from ptlive.verify.twin_jobs import FRAME, Asked, everything, exactly
 from ptlive.verify.twin_tables import TablesAfter
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ptlive.access_kind import AccessKind
     from ptlive.analysis.report import Check, Report
-    from ptlive.arrays import U8, U32, Bool, Index
+    from ptlive.arrays import U8, U32, U64, Bool, Index
     from ptlive.oracle.twin.fork import Fork
     from ptlive.oracle.twin.script import Answers
     from ptlive.paging.access import Verdicts
@@ -42,19 +42,22 @@ def verify_twin(
     fork: Fork,
     answered_by: str,
     kinds: Sequence[AccessKind],
-    seed: int,
     root: str,
+    *,
+    va: U64 | None = None,
+    seed: int = 0,
 ) -> None:
     """Fork the guest, have the twin make every access, and fill the report.
 
-    answered_by: the twin's accelerator; root: options that name the root in a command
+    answered_by: the twin's accelerator; root: options that name the root in a
+    command; va: these addresses only, in place of one in each leaf and hole
 
     Raises PtliveError when the twin cannot answer.
     """
     space = dataclasses.replace(
         space, controls=dataclasses.replace(space.controls, pkru=fork.control.pkru)
     )
-    asked = everything(space, graph, seed)
+    asked = everything(space, graph, seed) if va is None else exactly(space, graph, va)
     comparison = _Comparison(report, space, asked, answered_by, root)
     predicted: dict[AccessKind, tuple[Verdicts, Index]] = {}
     for kind in kinds:

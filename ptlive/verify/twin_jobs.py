@@ -34,10 +34,9 @@ NAME, HOME = 0, 1
 class Asked:
     """What there is to ask, a row for each leaf and hole; all columns of length n.
 
-    translations: of the addresses (their paths are not in it); offset: of the
-    page's 4K frame that is probed; name, home: offsets of the two words in the
-    frame; reaches: whether an allowed access may be made, since it arrives in
-    RAM that the twin may change
+    translations: of the first byte of the 4K frame that is probed (their paths may
+    be missing); name, home: offsets of the two words in the frame; reaches: whether
+    an allowed access may be made, since it arrives in RAM that the twin may change
     left: how many leaves and holes there are beyond the limit
     tables: the frames of all tables, ascending
     """
@@ -84,19 +83,38 @@ def everything(space: AddressSpace, graph: Graph, seed: int) -> Asked:
         page_bits=np.zeros(len(paths), dtype=np.uint8),
         steps=[],
     )
-    name = np.full(len(paths), NAME, dtype=np.uint64) * WORD
-    home = np.full(len(paths), HOME, dtype=np.uint64) * WORD
-    reaches = leaf & (space.ram_map.kind_of(pa) == Target.RAM)
+    total = graph.reached(*Kind) - graph.reached(Kind.TABLE)
+    words = np.full(len(paths), NAME), np.full(len(paths), HOME)
+    return _asked(space, graph, translations, words, total - len(paths))
+
+
+def exactly(space: AddressSpace, graph: Graph, va: U64) -> Asked:
+    """Return these addresses, uint64[n], as questions: the words at and beside them."""
+    in_frame = va & (FRAME - np.uint64(1))
+    name = (in_frame // WORD).astype(np.intp)
+    return _asked(space, graph, space.translate(va - in_frame), (name, name ^ 1), 0)
+
+
+def _asked(
+    space: AddressSpace,
+    graph: Graph,
+    translations: Translations,
+    words: tuple[Index, Index],
+    left: int,
+) -> Asked:
+    """Complete the questions: which frames are tables, and which of their words are free."""
+    pa = translations.pa
+    name, home = (column.astype(np.uint64) * WORD for column in words)
+    reaches = translations.mapped & (space.ram_map.kind_of(pa) == Target.RAM)
     tables = np.unique(np.concatenate([f.nodes.table[f.readable] for f in graph.floors]))
     free, unused = _unused_entries(space, tables)
     table = np.minimum(np.searchsorted(tables, pa), tables.size - 1)
-    is_table = leaf & (tables[table] == pa)
+    is_table = translations.mapped & (tables[table] == pa)
     name[is_table] = unused[table[is_table], 0] * WORD
     home[is_table] = unused[table[is_table], 1] * WORD
     # The root's unused entries may be borrowed for the prober itself.
     reaches &= ~is_table | (free[table] & (pa != space.root[0]))
-    total = graph.reached(*Kind) - graph.reached(Kind.TABLE)
-    return Asked(translations, name, home, reaches, tables, total - len(paths))
+    return Asked(translations, name, home, reaches, tables, left)
 
 
 def _unused_entries(space: AddressSpace, tables: U64) -> tuple[Bool, U64]:

@@ -250,7 +250,7 @@ class Encoder:
             self._writes += count
         what = f"{'USER' if step.kind.user else 'SUPERVISOR'}_{step.kind.access.name}"
         if self._fork.accel != "tcg" and step.kind.user and step.kind.access is not Access.FETCH:
-            what += "_STEP"  # KVM without VMX or SVM (PVM) returns from SYSCALL's entry to ring 3
+            what += "_SLOW"  # KVM without VMX or SVM (PVM) returns from SYSCALL's entry to ring 3
         self._row(
             "PROBE",
             count,
