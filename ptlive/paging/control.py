@@ -34,6 +34,7 @@ class CR4(enum.IntFlag):
     PKE = 1 << 22
     CET = 1 << 23
     PKS = 1 << 24
+    LASS = 1 << 27
     LAM_SUP = 1 << 28
 
 
@@ -123,4 +124,6 @@ def not_modelled(cr3: int, cr4: int) -> dict[str, str]:
         found["PKS"] = "protection keys of supervisor pages are not applied (CR4.PKS=1)"
     if cr4 & CR4.LAM_SUP or cr3 & (CR3_LAM_U48 | CR3_LAM_U57):
         found["LAM"] = "metadata bits of linear addresses are not masked (LAM is on)"
+    if cr4 & CR4.LASS:
+        found["LASS"] = "which half user and supervisor may access is not checked (CR4.LASS=1)"
     return found

@@ -114,6 +114,9 @@ def _not_modelled(
     affected: dict[str, Bool] = {
         # LAM masks bits of pointers before translation (SDM vol. 3A 4.4).
         "LAM": translations.kind == NOT_TRANSLATED,
+        # LASS keeps user mode out of the upper half and the supervisor out of the lower,
+        # before any translation (SDM vol. 3A 4.6.3, in newer editions).
+        "LASS": (translations.va >> np.uint64(63) != 0) == kind.user,
     }
     if kind.access is not Access.FETCH:
         user = rights.granted(space.format, translations.rights, "user")

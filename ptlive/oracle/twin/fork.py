@@ -24,7 +24,7 @@ CR4_PAE, CR4_PGE, CR4_LA57 = 1 << 5, 1 << 7, 1 << 12
 CR4_SMEP, CR4_SMAP, CR4_PKE = 1 << 20, 1 << 21, 1 << 22
 EFER_LMA, EFER_NXE = 1 << 10, 1 << 11
 # Each changes what an access may do or where its address leads.
-NOT_MODELLED = {23: "CET", 24: "PKS", 28: "LAM", 32: "FRED"}
+NOT_MODELLED = {23: "CET", 24: "PKS", 27: "LASS", 28: "LAM", 32: "FRED"}
 CR3_LAM = 3 << 61
 CR3_ADDRESS = (1 << 52) - FRAME
 
