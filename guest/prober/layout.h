@@ -47,6 +47,7 @@ constant(STATE_TOKEN, 0x60)
 constant(STATE_ENTER, 0x68)		/* code that makes the access */
 constant(STATE_AFTER, 0x70)		/* code that follows when it was allowed */
 constant(STATE_EXPECTED_RIP, 0x78)	/* where alone it may fault; 0: anywhere */
+constant(STATE_RFLAGS, 0x80)
 
 /* A step: what to do, how often, and up to six arguments (steps.S tells them). */
 constant(STEP_CODE, 0x00)
@@ -75,8 +76,8 @@ constant(SUPERVISOR_FETCH, 2)
 constant(USER_READ, 3)
 constant(USER_WRITE, 4)
 constant(USER_FETCH, 5)
-constant(USER_READ_STEP, 6)		/* as above, without SYSRET and SYSCALL */
-constant(USER_WRITE_STEP, 7)
+constant(USER_READ_SLOW, 6)		/* as above, without SYSRET and SYSCALL */
+constant(USER_WRITE_SLOW, 7)
 
 /* An answer: vector (0: allowed), error code, and what was read, or else CR2. */
 constant(ANSWER_VECTOR, 0)		/* 4 bytes */

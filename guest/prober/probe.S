@@ -2,10 +2,10 @@
  * The probes: one access at each address of an array.
  *
  * Reads and writes of ring 0 are made in place, those of ring 3 between SYSRET and SYSCALL, or,
- * three times as slow, by a single step: the pair is not served by every KVM.  A fetch always is
- * a single step (RFLAGS.TF): IRETQ goes to the probed address, and after one instruction there,
+ * three times as slow, between IRETQ and UD2: the fast pair is not served by every KVM.  A fetch
+ * is a single step (RFLAGS.TF): IRETQ goes to the probed address, and after one instruction there,
  * painted as `mov $frame, %eax`, comes #DB.  So whatever is there, one instruction is all that is
- * executed of it.  A trap enters at probe_faulted or probe_stepped (traps.S).
+ * executed of it.  A trap enters at probe_faulted or probe_happened (traps.S).
  */
 #include "cpu.h"
 #include "layout.h"
@@ -49,8 +49,10 @@ step_probe:
 1:	mov	%rax, STATE_EXPECTED_RIP(%r13)
 
 	movq	$1, STATE_PROBING(%r13)
-	push	STEP_F(%r12)
-	popfq				/* AC stays on over traps, which do not clear it */
+	mov	STEP_F(%r12), %rax
+	mov	%rax, STATE_RFLAGS(%r13)
+	push	%rax
+	popfq
 
 probe_next:
 	mov	STATE_INDEX(%r13), %rcx
@@ -83,8 +85,8 @@ probe_table:
 	how	user_enter, read_allowed, user_read
 	how	user_enter, write_allowed, user_write
 	how	user_fetch, fetch_allowed, user_code
-	how	user_step, read_allowed, user_read
-	how	user_step, write_allowed, user_write
+	how	user_enter_slow, read_allowed, user_read_slow
+	how	user_enter_slow, write_allowed, user_write_slow
 
 /* rdi: the address; rax: the value to write. */
 supervisor_read:
@@ -103,6 +105,12 @@ user_read:
 user_write:
 	mov	%rax, (%rdi)
 	syscall
+user_read_slow:
+	mov	(%rdi), %rax
+	ud2
+user_write_slow:
+	mov	%rax, (%rdi)
+	ud2
 
 	.text
 user_enter:
@@ -113,11 +121,13 @@ user_enter:
 probe_syscall:				/* rsp and r13 are as user_enter left them */
 	jmp	*STATE_AFTER(%r13)
 
-user_step:
-	mov	STATE_EXPECTED_RIP(%r13), %rsi
-	mov	$USER_DS, %ecx
-	mov	$USER_CS, %edx
-	jmp	single_step
+user_enter_slow:
+	push	$USER_DS
+	push	%rsp			/* whatever: a probe needs no stack */
+	push	$RFLAGS_ONE
+	push	$USER_CS
+	push	STATE_EXPECTED_RIP(%r13)
+	iretq
 
 user_fetch:
 	mov	$USER_DS, %ecx
@@ -126,22 +136,18 @@ user_fetch:
 supervisor_fetch:
 	mov	$KERNEL_DS, %ecx
 	mov	$KERNEL_CS, %edx
-1:	mov	%rdi, %rsi
-	movq	$0, STATE_EXPECTED_RIP(%r13)
+1:	movq	$0, STATE_EXPECTED_RIP(%r13)
 	mov	$-1, %rax		/* no frame has this number */
-
-/* rsi: where, edx: in which code segment; rdi and rax as above. */
-single_step:
 	push	%rcx
-	push	%rsp			/* whatever: a probe needs no stack */
+	push	%rsp
 	push	$RFLAGS_ONE | RFLAGS_TF
 	push	%rdx
-	push	%rsi
+	push	%rdi
 	iretq
 
-/* #DB: the instruction was executed. */
-	.globl	probe_stepped
-probe_stepped:
+/* #DB after a fetch, #UD behind a read or write: it happened. */
+	.globl	probe_happened
+probe_happened:
 	lea	STACK_END - STATE(%r13), %rsp
 	jmp	*STATE_AFTER(%r13)
 
@@ -163,6 +169,8 @@ read_allowed:				/* rax: the answer's value */
 	.globl	probe_faulted
 probe_faulted:
 	lea	STACK_END - STATE(%r13), %rsp
+	push	STATE_RFLAGS(%r13)	/* a trap keeps AC, but not under every KVM */
+	popfq
 probe_answer:
 	mov	STATE_INDEX(%r13), %rcx
 	lea	1(%rcx), %rdi

@@ -2,6 +2,7 @@
 #include "layout.h"
 
 #define DEBUG 1
+#define INVALID_OPCODE 6
 #define PAGE_FAULT 14
 
 /* The trap's stack: vector, error code, rip, cs, rflags, rsp, ss; the state lies above it. */
@@ -29,12 +30,15 @@ trap:
 	cmpq	$0, STATE_PROBING(%r13)
 	je	trap_unexpected
 	cmpq	$DEBUG, (%rsp)
-	je	probe_stepped
+	je	probe_happened
 	mov	STATE_EXPECTED_RIP(%r13), %rdx
 	test	%rdx, %rdx
 	jz	1f
 	cmp	16(%rsp), %rdx
-	jne	trap_unexpected
+	je	1f
+	cmpq	$INVALID_OPCODE, (%rsp)
+	je	probe_happened
+	jmp	trap_unexpected
 1:	mov	(%rsp), %rax
 	mov	8(%rsp), %rdx
 	xor	%esi, %esi
