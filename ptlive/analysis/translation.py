@@ -179,7 +179,7 @@ def _reason(
         return lvl, f"{where} refers to a table at {table:#x}, which is in no RAM and no ROM"
     if vector == UNPREDICTABLE:
         key = int(key_of(one)[0])
-        return lvl, f"protection key {key} decides, and PKRU is not known"
+        return lvl, f"protection key {key} decides, and PKRU is not known (--pkru tells it)"
     if vector == ALLOWED:
         return None, "allowed"
     return _denied(one, controls, kind, code)

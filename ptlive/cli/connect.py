@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +78,13 @@ def connect(options: TargetOptions, *, let_run: bool = False) -> Iterator[Connec
     """
     address, name, guest = _address(options)
     begun = time.monotonic()
-    with orderly_signals(), attach(address) as held:
+    with orderly_signals(), ExitStack() as stack:
+        try:
+            held = stack.enter_context(attach(address))
+        except PtliveError as error:
+            if name != DEFAULT:
+                raise
+            raise PtliveError(f"{error}, and no bundled guest is running") from None
         target = awake(held, options.vcpu) if let_run else held
         spaces = [_space(target, options, root) for root in options.root or ("cr3",)]
         connection = Connection(target, guest, spaces, name, _notes(target, spaces, options))

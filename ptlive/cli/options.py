@@ -87,6 +87,12 @@ class TargetOptions:
     verbose: bool
 
 
+def _pkru(_ctx: click.Context, _param: click.Parameter, value: int | None) -> int | None:
+    if value is not None and value >> 32:
+        raise click.BadParameter(f"{value:#x} does not fit into 32 bits")
+    return value
+
+
 def target_options(command: F) -> F:
     """Give a command the options of `TargetOptions`, as its argument `target`."""
     options = [
@@ -101,7 +107,13 @@ def target_options(command: F) -> F:
         ),
         click.option("--vcpu", type=int, default=1, show_default=True, help="From 1."),
         click.option("--format", metavar="NAME", help="Insist on a format, as x86-64-5level."),
-        click.option("--pkru", type=NUMBER, help="The guest's PKRU, which the stub lacks."),
+        click.option(
+            "--pkru",
+            type=NUMBER,
+            callback=_pkru,
+            metavar="VALUE",
+            help="The guest's PKRU, which the stub lacks.",
+        ),
         click.option("--json", is_flag=True, help="Print one JSON object."),
         click.option("-v", "--verbose", is_flag=True, help="Tell more, on stderr."),
     ]

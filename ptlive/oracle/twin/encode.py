@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +11,8 @@ from ptlive.arrays import u64
 from ptlive.errors import PtliveError
 from ptlive.oracle.twin import fork as registers
 from ptlive.oracle.twin import window
-from ptlive.oracle.twin.fork import ENTRIES, FRAME
+from ptlive.oracle.twin.borrow import base, root_index
+from ptlive.oracle.twin.fork import ENTRIES
 from ptlive.oracle.twin.script import (
     NO_HOME,
     Answers,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ptlive.arrays import U8, U64, Bool
+    from ptlive.oracle.twin.borrow import Borrowed
     from ptlive.oracle.twin.fork import Control, Fork
     from ptlive.oracle.twin.prober import Prober
     from ptlive.oracle.twin.script import Step
@@ -38,30 +39,6 @@ _CR0 = 1 << 31 | 1 << 4 | 1  # PG, ET, PE
 _EFER = 1 << 10 | 1 << 8 | 1  # LMA, LME, SCE
 _CR4 = registers.CR4_PGE | registers.CR4_LA57
 _CR4 |= registers.CR4_SMEP | registers.CR4_SMAP | registers.CR4_PKE
-
-
-@dataclass(frozen=True)
-class Borrowed:
-    """The two root entries that the prober takes in turn, and the guest's values there."""
-
-    slots: tuple[int, int]
-    original: tuple[int, int]
-
-
-def borrow(fork: Fork, root: U64, script: Sequence[Step]) -> Borrowed:
-    """Choose the root entries to borrow for a script, given the root table."""
-    levels = fork.control.levels
-    asked = np.zeros(ENTRIES, dtype=np.uint64)
-    forbidden = np.zeros(ENTRIES, dtype=bool)
-    for step in script:
-        if isinstance(step, Probe):
-            index = window.root_index(step.addresses, levels).astype(np.intp)
-            asked += np.bincount(index, minlength=ENTRIES).astype(np.uint64)
-        elif isinstance(step, Poke):
-            at = step.addresses & ~np.uint64(FRAME - 1) == np.uint64(fork.root_frame)
-            forbidden[(step.addresses[at] % np.uint64(FRAME) // np.uint64(8)).astype(np.intp)] = 1
-    slots = window.choose_slots(root, asked, forbidden)
-    return Borrowed(slots, (int(root[slots[0]]), int(root[slots[1]])))
 
 
 class Encoder:
@@ -176,7 +153,7 @@ class Encoder:
         self._poke(u64(self._root_entry(which)), u64(self.entry))
         # PCID, PWT and PCD do not matter to translation, and CR4.PCIDE is 0 here.
         root = self._fork.root_frame
-        self._row("SETTLE", A=window.base(self._borrowed.slots[which], self._levels), B=root)
+        self._row("SETTLE", A=base(self._borrowed.slots[which], self._levels), B=root)
 
     def _move(self, which: int) -> None:
         """Settle below the other borrowed entry, and give this one back."""
@@ -212,7 +189,7 @@ class Encoder:
         homes = step.homes
         if homes is not None:
             self._check(homes[homes != NO_HOME], "a write's home")
-        ours = window.root_index(step.addresses, self._levels) == self._borrowed.slots[0]
+        ours = root_index(step.addresses, self._levels) == self._borrowed.slots[0]
         parts = [(np.flatnonzero(~ours), self._accesses(step, ~ours))]
         if ours.any():
             self._move(1)

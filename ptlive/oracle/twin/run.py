@@ -13,7 +13,8 @@ import numpy as np
 
 from ptlive.errors import PtliveError
 from ptlive.oracle.twin import prober as prober_file
-from ptlive.oracle.twin.encode import Encoder, borrow
+from ptlive.oracle.twin.borrow import borrow
+from ptlive.oracle.twin.encode import Encoder
 from ptlive.oracle.twin.fork import CR4_LA57, CR4_PAE, ENTRIES, FOUR_GB, FRAME
 from ptlive.oracle.twin.script import Probe
 

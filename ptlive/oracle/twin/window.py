@@ -1,4 +1,4 @@
-"""The prober's own page tables, and where they may be hung into the guest's root.
+"""The prober's own page tables.
 
 Below one borrowed entry of the root lie all RAM and the ROM at their physical
 addresses, in supervisor-mode 2M pages, and one page of user-mode code. CR3 keeps
@@ -15,7 +15,7 @@ from ptlive.errors import PtliveError
 from ptlive.oracle.twin.fork import ENTRIES, FOUR_GB, FRAME
 
 if TYPE_CHECKING:
-    from ptlive.arrays import U64, Bool
+    from ptlive.arrays import U64
     from ptlive.oracle.twin.fork import Fork
     from ptlive.oracle.twin.prober import Prober
 
@@ -60,35 +60,3 @@ def page_tables(prober: Prober, fork: Fork, at: int) -> U64:
     tables[-2, 0] = address[-1]
     tables[-1, 0] = prober["user_code"] | USER_CODE
     return tables
-
-
-def root_shift(levels: int) -> int:
-    """Return the lowest bit of the root's index in an address."""
-    return 12 + 9 * (levels - 1)
-
-
-def root_index(addresses: U64, levels: int) -> U64:
-    """Return which root entry each virtual address uses."""
-    return addresses >> np.uint64(root_shift(levels)) & np.uint64(ENTRIES - 1)
-
-
-def base(slot: int, levels: int) -> int:
-    """Return the lowest virtual address below a root entry."""
-    shift = root_shift(levels)
-    sign = slot >> 8 & 1
-    return (slot << shift) - (sign << shift + 9) & (1 << 64) - 1
-
-
-def choose_slots(root: U64, used: U64, forbidden: Bool) -> tuple[int, int]:
-    """Return the root entry to borrow, and another for what lies below the first one.
-
-    root: the guest's root table; used: how many addresses are asked below each
-    entry; forbidden: entries that must not be borrowed. The best is absent and
-    not asked about. Raises PtliveError if there are not two to choose from.
-    """
-    present = (root & np.uint64(PRESENT)).astype(bool)
-    order = np.lexsort((used, used > 0, present))
-    free = [int(slot) for slot in order if not forbidden[slot]]
-    if len(free) < 2:
-        raise PtliveError("the script writes to every entry of the root: nothing to borrow")
-    return free[0], free[1]

@@ -13,10 +13,10 @@ from ptlive.access_kind import ACCESS_KINDS
 from ptlive.arrays import u64
 from ptlive.errors import PtliveError
 from ptlive.oracle.twin.ask import Jobs, ask
+from ptlive.oracle.twin.borrow import base
 from ptlive.oracle.twin.paint import NO_FRAME, painted
 from ptlive.oracle.twin.run import run
 from ptlive.oracle.twin.script import CopyFrames, Peek, Poke, Probe, SetControl
-from ptlive.oracle.twin.window import base
 from tests.oracle.twin.hand_made import (
     GB,
     LONG_MODE,

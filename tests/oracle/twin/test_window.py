@@ -10,9 +10,10 @@ import pytest
 from ptlive.arrays import u64
 from ptlive.errors import PtliveError
 from ptlive.oracle.twin import prober
+from ptlive.oracle.twin.borrow import base, choose_slots, root_index
 from ptlive.oracle.twin.paint import NO_FRAME, named, painted, returned
 from ptlive.oracle.twin.script import tokens
-from ptlive.oracle.twin.window import base, choose_slots, page_tables, root_index
+from ptlive.oracle.twin.window import page_tables
 from tests.oracle.twin.hand_made import CR4, GB, LONG_MODE, MB, hand_made
 
 if TYPE_CHECKING:
