@@ -35,19 +35,20 @@ constant(STATE_VECTOR, 0x08)
 constant(STATE_ERROR, 0x10)
 constant(STATE_RIP, 0x18)
 constant(STATE_CR2, 0x20)
+constant(STATE_PROBING, 0x28)		/* not 0: a trap is the answer to a probe, */
+constant(STATE_ADDRESS, 0x30)		/* of the access at this address */
 /* The rest is for the prober alone. */
-constant(STATE_BASE, 0x28)		/* where physical address 0 is mapped */
-constant(STATE_PROBING, 0x30)		/* not 0: a trap is the answer to a probe */
-constant(STATE_INDEX, 0x38)
-constant(STATE_COUNT, 0x40)
-constant(STATE_ADDRESSES, 0x48)
-constant(STATE_ANSWERS, 0x50)
-constant(STATE_HOMES, 0x58)
-constant(STATE_TOKEN, 0x60)
-constant(STATE_ENTER, 0x68)		/* code that makes the access */
-constant(STATE_AFTER, 0x70)		/* code that follows when it was allowed */
-constant(STATE_EXPECTED_RIP, 0x78)	/* where alone it may fault; 0: anywhere */
-constant(STATE_RFLAGS, 0x80)
+constant(STATE_BASE, 0x38)		/* where physical address 0 is mapped */
+constant(STATE_INDEX, 0x40)
+constant(STATE_COUNT, 0x48)
+constant(STATE_ADDRESSES, 0x50)
+constant(STATE_ANSWERS, 0x58)
+constant(STATE_HOMES, 0x60)
+constant(STATE_TOKEN, 0x68)
+constant(STATE_ENTER, 0x70)		/* code that makes the access */
+constant(STATE_AFTER, 0x78)		/* code that follows when it was allowed */
+constant(STATE_EXPECTED_RIP, 0x80)	/* where alone it may fault; 0: anywhere */
+constant(STATE_RFLAGS, 0x88)
 
 /* A step: what to do, how often, and up to six arguments (steps.S tells them). */
 constant(STEP_CODE, 0x00)

@@ -60,6 +60,7 @@ probe_next:
 	jae	probe_end
 	mov	STATE_ADDRESSES(%r13), %rdx
 	mov	(%rdx,%rcx,8), %rdi
+	mov	%rdi, STATE_ADDRESS(%r13)
 	mov	STATE_TOKEN(%r13), %rax
 	lea	(%rax,%rcx,2), %rax
 	jmp	*STATE_ENTER(%r13)

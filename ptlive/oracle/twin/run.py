@@ -138,7 +138,8 @@ def _execute(
         try:
             said = process.communicate(timeout=seconds)[1].decode(errors="replace").splitlines()
         except subprocess.TimeoutExpired:
-            raise PtliveError(f"the twin was not done after {seconds:g} s") from None
+            where = _probing(prober, memory)
+            raise PtliveError(f"the twin was not done after {seconds:g} s{where}") from None
         finally:
             process.kill()
     status = process.returncode
@@ -158,12 +159,18 @@ def _status(prober: Prober, reason: str) -> int:
     return prober[reason] << 1 | 1
 
 
-def _trap(prober: Prober, memory: U8) -> str:
-    def field(name: str) -> int:
-        at = prober["STATE"] + prober[f"STATE_{name}"]
-        return int(memory[at : at + 8].view(np.uint64)[0])
+def _state(prober: Prober, memory: U8, *names: str) -> list[int]:
+    """Return fields of the prober's state as it left them."""
+    places = [prober["STATE"] + prober[f"STATE_{name}"] for name in names]
+    return [int(memory[at : at + 8].view(np.uint64)[0]) for at in places]
 
-    return (
-        f"vector {field('VECTOR')}, error code {field('ERROR'):#x}, "
-        f"RIP {field('RIP'):#x}, CR2 {field('CR2'):#x}"
-    )
+
+def _trap(prober: Prober, memory: U8) -> str:
+    vector, code, rip, cr2 = _state(prober, memory, "VECTOR", "ERROR", "RIP", "CR2")
+    return f"vector {vector}, error code {code:#x}, RIP {rip:#x}, CR2 {cr2:#x}"
+
+
+def _probing(prober: Prober, memory: U8) -> str:
+    """Say at which access the twin was: a fetch may have executed HLT where nothing is painted."""
+    probing, va = _state(prober, memory, "PROBING", "ADDRESS")
+    return f"; its last access was at {va:#x}" if probing else ""
