@@ -28,7 +28,7 @@ from ptlive.oracle.twin.script import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ptlive.arrays import U8, U64, Bool
+    from ptlive.arrays import U8, U64, Index
     from ptlive.oracle.twin.borrow import Borrowed
     from ptlive.oracle.twin.fork import Control, Fork
     from ptlive.oracle.twin.prober import Prober
@@ -101,10 +101,12 @@ class Encoder:
         return at
 
     def _row(self, code: str, count: int = 0, **arguments: int) -> None:
-        row = [0] * (self._prober["STEP_SIZE"] // 8)
-        fields = {"CODE": self._prober[f"CODE_{code}"], "COUNT": count, **arguments}
-        for name, value in fields.items():
-            row[self._prober[f"STEP_{name}"] // 8] = value
+        place = self._prober.step_fields
+        row = [0] * len(place)
+        row[place["CODE"]] = self._prober[f"CODE_{code}"]
+        row[place["COUNT"]] = count
+        for name, value in arguments.items():
+            row[place[name]] = value
         self._rows.append(row)
 
     def _encode(self, step: Step) -> None:
@@ -190,19 +192,23 @@ class Encoder:
         if homes is not None:
             self._check(homes[homes != NO_HOME], "a write's home")
         ours = root_index(step.addresses, self._levels) == self._borrowed.slots[0]
-        parts = [(np.flatnonzero(~ours), self._accesses(step, ~ours))]
+        parts: list[tuple[slice | Index, int, U64]] = []
         if ours.any():
+            self._accesses(step, np.flatnonzero(~ours), parts)
             self._move(1)
-            parts.append((np.flatnonzero(ours), self._accesses(step, ours)))
+            self._accesses(step, np.flatnonzero(ours), parts)
             self._move(0)
+        else:
+            self._accesses(step, slice(None), parts)
         dtype = self._prober.answer
 
         def collect(memory: U8, outcome: Outcome) -> None:
             found = np.empty(len(step.addresses), dtype=dtype)
-            stored = np.empty(len(step.addresses), dtype=np.uint64)
-            for rows, (at, first) in parts:
-                found[rows] = memory[at : at + dtype.itemsize * len(rows)].view(dtype)
-                stored[rows] = tokens(first, len(rows))
+            stored = np.zeros(len(step.addresses), dtype=np.uint64)
+            for rows, at, written in parts:
+                count = len(step.addresses[rows])
+                found[rows] = memory[at : at + dtype.itemsize * count].view(dtype)
+                stored[rows] = written
             outcome.answers.append(
                 Answers(
                     kind=step.kind,
@@ -215,15 +221,19 @@ class Encoder:
 
         self._collect.append(collect)
 
-    def _accesses(self, step: Probe, chosen: Bool) -> tuple[int, int]:
-        """Return the offset of their answers, and the number of the first token."""
-        addresses = step.addresses[chosen]
+    def _accesses(
+        self, step: Probe, rows: slice | Index, parts: list[tuple[slice | Index, int, U64]]
+    ) -> None:
+        """Make these; append to parts the offset of their answers, and what they write."""
+        addresses = step.addresses[rows]
         count = len(addresses)
         out = self._reserve(self._prober["ANSWER_SIZE"] * count)
-        homes, first = 0, self._writes
+        homes, first, written = 0, 0, np.zeros(1, dtype=np.uint64)
         if step.kind.access is Access.WRITE:
-            expected = np.full(count, NO_HOME) if step.homes is None else step.homes[chosen]
+            expected = np.full(count, NO_HOME) if step.homes is None else step.homes[rows]
             homes = self._put(np.where(expected == NO_HOME, np.uint64(self._scratch), expected))
+            written = tokens(self._writes, count)
+            first = int(written[0]) if count else 0
             self._writes += count
         what = f"{'USER' if step.kind.user else 'SUPERVISOR'}_{step.kind.access.name}"
         if self._fork.accel != "tcg" and step.kind.user and step.kind.access is not Access.FETCH:
@@ -234,8 +244,8 @@ class Encoder:
             A=self._put(addresses),
             B=out,
             C=homes,
-            D=int(tokens(first, 1)[0]),
+            D=first,
             E=self._prober[what],
             F=_RFLAGS_ONE | (_RFLAGS_AC if step.kind.ac else 0),
         )
-        return out - self.extra, first
+        parts.append((rows, out - self.extra, written))

@@ -33,7 +33,7 @@ class Prober:
     def __getitem__(self, name: str) -> int:
         return self.symbols[name]
 
-    @property
+    @functools.cached_property
     def answer(self) -> np.dtype[np.void]:
         """How an answer lies in memory."""
         return np.dtype(
@@ -44,6 +44,12 @@ class Prober:
                 "itemsize": self["ANSWER_SIZE"],
             }
         )
+
+    @functools.cached_property
+    def step_fields(self) -> dict[str, int]:
+        """Which of its words each field of a step is."""
+        names = ("CODE", "COUNT", *"ABCDEF")
+        return {name: self[f"STEP_{name}"] // 8 for name in names}
 
     def patched(self, *, cr4: int, extra: int, entries: Mapping[int, int]) -> bytes:
         """Return the ROM for one twin.

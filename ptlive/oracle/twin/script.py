@@ -82,7 +82,7 @@ class Answers:
     vector: 0 if the access happened, else of the exception; error_code: in full
     value: after a page fault CR2, else what was read, or the number that a painted
         frame returned, or what a write's home holds afterwards
-    token: what each write stored
+    token: what each write stored, 0 for other kinds
     """
 
     kind: AccessKind
