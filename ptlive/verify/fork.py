@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ptlive.errors import PtliveError
@@ -9,6 +10,8 @@ from ptlive.memory.ram_map import Kind
 from ptlive.oracle.twin.fork import FOUR_GB, Control, Fork
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ptlive.space import AddressSpace
     from ptlive.target.attach import Target
     from ptlive.target.running import Guest
@@ -38,6 +41,12 @@ def fork_of(target: Target, space: AddressSpace, guest: Guest | None) -> Fork:
         low_ram=above[0].offset if above else guest.memory,
         root=int(space.root[0]),
         control=Control(cr0=cpu.cr0, cr4=cpu.cr4, efer=cpu.efer, pkru=pkru),
-        cpu=guest.command[guest.command.index("-cpu") + 1],
+        cpu=_last(guest.command, "-cpu"),
         accel=guest.accelerator,
     )
+
+
+def _last(command: Sequence[str], option: str) -> str:
+    """Return the value of an option; of several QEMU takes the last."""
+    values = [value for name, value in pairwise(command) if name == option]
+    return values[-1]
