@@ -62,24 +62,38 @@ class AddressSpace:
         """Translate addresses, uint64[n]. Raises PtliveError for a bad root."""
         return translate(self.format, self.memory, self.root, va)
 
-    def describe(
-        self, translations: Translations, row: int, kinds: Sequence[AccessKind], length: int = 1
-    ) -> Translation:
-        """Tell one of the translated addresses step by step.
+    def beyond(self, va: U64, length: int) -> list[Translations | None]:
+        """Translate what accesses of `length` bytes at these addresses reach in further pages.
 
-        kinds, length: the accesses whose outcome is to be told. One that crosses
-        into another page fails where its first failing piece does.
+        Returns for each the translations of its later pieces, None if it has none.
+        """
+        if length == 1:
+            return [None] * va.size
+        rest = [[piece for piece, _ in pieces(int(first), length)][1:] for first in va]
+        return [self.translate(np.array(one, dtype=np.uint64)) if one else None for one in rest]
+
+    def describe(
+        self,
+        translations: Translations,
+        row: int,
+        kinds: Sequence[AccessKind],
+        beyond: Sequence[Translations | None] = (),
+    ) -> Translation:
+        """Tell one of the translated addresses step by step; reads nothing of the guest.
+
+        kinds: the accesses whose outcome is to be told; beyond: see there, for each
+        row. An access that crosses into another page fails where its first failing
+        piece does.
         """
         found = describe(
             translations, row, self.controls, list(kinds), self.target_of, TARGET_NAMES
         )
-        rest = [va for va, _ in pieces(found.va, length)][1:]
-        if not rest:
+        rest = beyond[row] if beyond else None
+        if rest is None:
             return found
-        beyond = self.translate(np.array(rest, dtype=np.uint64))
         outcomes = []
         for now in found.outcomes:
-            then = [outcome(beyond, at, self.controls, now.kind) for at in range(len(rest))]
+            then = [outcome(rest, at, self.controls, now.kind) for at in range(rest.va.size)]
             outcomes.append(first_failure([now, *then]))
         return dataclasses.replace(found, outcomes=outcomes)
 

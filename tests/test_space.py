@@ -221,7 +221,7 @@ def test_accesses_of_any_length_are_as_the_reference_says(case: Case, data: st.D
     for _ in range(4):
         va, length = data.draw(near), data.draw(st.sampled_from([1, 2, 8, 16, 64, 4096]))
         found = space.translate(u64(va))
-        told = space.describe(found, 0, list(ACCESS_KINDS.values()), length)
+        told = space.describe(found, 0, list(ACCESS_KINDS.values()), space.beyond(found.va, length))
         for kind, outcome in zip(ACCESS_KINDS.values(), told.outcomes, strict=True):
             assert outcome.kind == kind
             check(outcome, reference(case, va, length, kind))
@@ -268,7 +268,8 @@ def test_an_access_over_two_pages_fails_where_its_first_failing_piece_does(
     space = straddling()
     if va == (1 << 56) - 1:
         space.memory.write(FRAME + 8 * 511, 0)  # type: ignore[attr-defined]  # it is PlainRam
-    told = space.describe(space.translate(u64(va)), 0, [ACCESS_KINDS[kind]], length)
+    beyond = space.beyond(u64(va), length)
+    told = space.describe(space.translate(u64(va)), 0, [ACCESS_KINDS[kind]], beyond)
     (outcome,) = told.outcomes
     assert (outcome.vector, outcome.error_code, outcome.cr2) == expected
 
@@ -276,7 +277,8 @@ def test_an_access_over_two_pages_fails_where_its_first_failing_piece_does(
 def test_a_piece_that_fails_says_which_access_it_was() -> None:
     space = straddling()
     kinds = [ACCESS_KINDS["user-write"], ACCESS_KINDS["supervisor-write"]]
-    told = space.describe(space.translate(u64(0x1FFF)), 0, kinds, 2)
+    beyond = space.beyond(u64(0x1FFF), 2)
+    told = space.describe(space.translate(u64(0x1FFF)), 0, kinds, beyond)
     assert [outcome.kind for outcome in told.outcomes] == kinds
     assert {outcome.kind.access for outcome in told.outcomes} == {Access.WRITE}
     assert (told.pa, told.va) == (0x7FFF, 0x1FFF)

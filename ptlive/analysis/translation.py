@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -136,6 +137,13 @@ def outcome(translations: Translations, row: int, controls: Controls, kind: Acce
     verdict = check(one, controls, kind)
     vector, code = int(verdict.vector[0]), int(verdict.error_code[0])
     level, reason = _reason(one, controls, kind, vector, code)
+    if vector == UNPREDICTABLE and controls.key_matters and translations.mapped[row]:
+        # What faults though every key allows it faults in any case: only PK is open.
+        permissive = check(one, dataclasses.replace(controls, pkru=0), kind)
+        if permissive.vector[0] != ALLOWED:
+            vector, code = int(permissive.vector[0]), int(permissive.error_code[0])
+            level, reason = _reason(one, controls, kind, vector, code)
+            reason += "; PK may be set as well, PKRU is not known (--pkru tells it)"
     va = int(translations.va[row])
     faults = vector not in (ALLOWED, UNPREDICTABLE)
     return Outcome(

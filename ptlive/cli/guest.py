@@ -58,12 +58,12 @@ def start(
     as_json: bool,
     extra: tuple[str, ...],
 ) -> int:
-    r"""Boot a guest, print how to attach to it, and leave it running.
+    """Boot a guest, print how to attach to it, and leave it running.
 
     \b
     menu   bare metal: every kind of mapping, described by the guest itself
     linux  Debian's packaged cloud kernel with a busybox prompt
-    """
+    """  # noqa: D301 - \b is click's mark for lines to leave as they are
     machine = Machine(
         levels=int(levels), accel=accel, gdb=gdb, memory=memory, cpus=cpus, extra=extra
     )

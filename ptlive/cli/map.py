@@ -35,30 +35,31 @@ def map_(target: TargetOptions, ranges: tuple[tuple[int, int], ...], split: str 
     mode. A physical address with "..." begins frames that do not follow each
     other.
     """
-    results = []
     with connect(target) as connection:
-        for space in connection.spaces:
-            graph = space.walk(ends(ranges))
-            if graph.tops.number.size == 0:
-                raise PtliveError(f"no address in these ranges is canonical in {space.format.name}")
-            found = space.regions(graph, split_pa=split == "pa")
-            counts: dict[str, Any] = {
-                "tables": graph.tables,
-                "leaves": graph.leaves,
-                "reached": graph.reached(Kind.LEAF),
-            }
-            if target.json:
-                regions = show.as_json(found, TARGET_NAMES)
-                results.append({**counts, "regions": regions, "bad_entries": bad_entries(graph)})
-                continue
-            if len(connection.spaces) > 1:
-                stdout().print(heading(f"root {int(space.root[0]):#x} ({space.origin})"))
-            print_lines(show.lines(found, TARGET_NAMES))
-            for line in bad_lines(graph):
-                stdout().out(line, highlight=False)
-            stdout().out(_summary(len(found), graph, counts), highlight=False)
+        graphs = [space.walk(ends(ranges)) for space in connection.spaces]
+    # The guest goes on from here: whoever reads the output may take their time.
+    results = []
+    for space, graph in zip(connection.spaces, graphs, strict=True):
+        if graph.tops.number.size == 0:
+            raise PtliveError(f"no address in these ranges is canonical in {space.format.name}")
+        found = space.regions(graph, split_pa=split == "pa")
+        counts: dict[str, Any] = {
+            "tables": graph.tables,
+            "leaves": graph.leaves,
+            "reached": graph.reached(Kind.LEAF),
+        }
         if target.json:
-            print_json(connection.envelope("map", results))
+            regions = show.as_json(found, TARGET_NAMES)
+            results.append({**counts, "regions": regions, "bad_entries": bad_entries(graph)})
+            continue
+        if len(connection.spaces) > 1:
+            stdout().print(heading(f"root {int(space.root[0]):#x} ({space.origin})"))
+        print_lines(show.lines(found, TARGET_NAMES))
+        for line in bad_lines(graph):
+            stdout().out(line, highlight=False)
+        stdout().out(_summary(len(found), graph, counts), highlight=False)
+    if target.json:
+        print_json(connection.envelope("map", results))
     return DONE
 
 

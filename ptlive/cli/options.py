@@ -106,7 +106,9 @@ def target_options(command: F) -> F:
             help="Root table; may be given several times. Default: cr3.",
         ),
         click.option("--vcpu", type=int, default=1, show_default=True, help="From 1."),
-        click.option("--format", metavar="NAME", help="Insist on a format, as x86-64-5level."),
+        click.option(
+            "--format", metavar="NAME", help="Walk as this format, whatever the vCPU uses."
+        ),
         click.option(
             "--pkru",
             type=NUMBER,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -16,13 +15,6 @@ from ptlive.errors import PtliveError
 from ptlive.show import translation as show
 from ptlive.show.json import print_json
 from ptlive.show.terminal import heading, stdout
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from ptlive.access_kind import AccessKind
-    from ptlive.analysis.translation import Translation
-    from ptlive.space import AddressSpace
 
 
 @click.command()
@@ -60,35 +52,29 @@ def translate(
     refused = set()
     results = []
     with connect(target) as connection:
-        for space in connection.spaces:
-            found = list(_describe(space, va, kinds, length))
-            complete &= all(one.pa is not None for one in found)
-            refused |= {(one.va, space.format.name) for one in found if not one.path}
-            if target.json:
-                results.append({"translations": [show.as_json(one) for one in found]})
-                continue
-            if len(connection.spaces) > 1:
-                stdout().print(heading(f"root {int(space.root[0]):#x} ({space.origin})"))
-            for one in found:
-                stdout().print(heading(show.headline(one)))
-                for line in show.lines(space.format, one):
-                    stdout().out(line, highlight=False)
+        asked = [space.translate(va) for space in connection.spaces]
+        beyond = [space.beyond(va, length) for space in connection.spaces]
+    # The guest goes on from here: whoever reads the output may take their time.
+    for space, translations, rest in zip(connection.spaces, asked, beyond, strict=True):
+        found = [space.describe(translations, row, kinds, rest) for row in range(va.size)]
+        complete &= all(one.pa is not None for one in found)
+        refused |= {(one.va, space.format.name) for one in found if not one.path}
         if target.json:
-            print_json(connection.envelope("translate", results))
+            results.append({"translations": [show.as_json(one) for one in found]})
+            continue
+        if len(connection.spaces) > 1:
+            stdout().print(heading(f"root {int(space.root[0]):#x} ({space.origin})"))
+        for one in found:
+            stdout().print(heading(show.headline(one)))
+            for line in show.lines(space.format, one):
+                stdout().out(line, highlight=False)
+    if target.json:
+        print_json(connection.envelope("translate", results))
     for address, name in sorted(refused):
         click.echo(f"ptlive: {address:#x} is not canonical in {name}", err=True)
     if refused:
         return FAILED
     return FOUND if check and not complete else DONE
-
-
-def _describe(
-    space: AddressSpace, va: np.ndarray, kinds: list[AccessKind], length: int
-) -> Iterator[Translation]:
-    """Translate all addresses in one walk and describe each."""
-    translations = space.translate(va)
-    for row in range(va.size):
-        yield space.describe(translations, row, kinds, length)
 
 
 def _addresses(words: tuple[str, ...]) -> list[int]:

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from ptlive.arrays import U8, U64, Bool, Index, Memory
     from ptlive.paging.format import Format, Level
     from ptlive.paging.nodes import Nodes
+    from ptlive.paging.walk import PtPtr
 
 
-def decode(fmt: Format, lvl: int, memory: Memory, nodes: Nodes) -> Floor:
-    """Read the nodes' tables of level `lvl` and classify their entries in range."""
+def decode(fmt: Format, tables: PtPtr, memory: Memory, nodes: Nodes) -> Floor:
+    """Read tables of one level, each node's own, and classify their entries in range."""
+    lvl = tables.lvl
     level = fmt.level(lvl)
-    entries, start, readable = _load(level, memory, nodes)
+    entries, start, readable = _load(level, memory, tables.ptr, nodes)
     position = np.flatnonzero(fmt.present(entries))
     node = _owner(position, start)
     entry = entries[position]
@@ -54,7 +56,7 @@ def decode(fmt: Format, lvl: int, memory: Memory, nodes: Nodes) -> Floor:
     )
 
 
-def _load(level: Level, memory: Memory, nodes: Nodes) -> tuple[U64, Index, Bool]:
+def _load(level: Level, memory: Memory, ptr: U64, nodes: Nodes) -> tuple[U64, Index, Bool]:
     """Read each distinct table once.
 
     Returns the entries in range, uint64[m], one node after the other; where
@@ -66,7 +68,7 @@ def _load(level: Level, memory: Memory, nodes: Nodes) -> tuple[U64, Index, Bool]
     size = 0
     for bits in np.unique(nodes.bits).tolist():
         members = np.flatnonzero(nodes.bits == bits)
-        tables, row = np.unique(nodes.table[members], return_inverse=True)
+        tables, row = np.unique(ptr[members], return_inverse=True)
         data, valid = memory.read(tables, level.entry_size << bits)
         blocks.append(data.reshape(-1).view(level.entry).astype(np.uint64, copy=False))
         base[members] = size + (row.astype(np.intp) << bits)

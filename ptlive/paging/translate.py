@@ -37,7 +37,8 @@ class Steps:
 
     def take(self, rows: Index) -> Steps:
         """Return the steps of some rows, renumbered from 0 in their order (ascending)."""
-        kept = np.flatnonzero(np.isin(self.row, rows))
+        at = np.minimum(np.searchsorted(self.row, rows), max(self.row.size - 1, 0))
+        kept = at[self.row[at] == rows] if self.row.size else at[:0]
         names = ("table", "index", "entry_pa", "entry", "kind", "rights")
         columns = {name: getattr(self, name)[kept] for name in names}
         return Steps(self.lvl, np.searchsorted(rows, self.row[kept]), **columns)

@@ -85,7 +85,7 @@ def walk(
 
     def descend(tables: PtPtr, nodes: Nodes) -> Bool:
         """Walk `nodes`, whose tables are `tables`; tell which could be read."""
-        floor = decode(fmt, tables.lvl, memory, nodes)
+        floor = decode(fmt, tables, memory, nodes)
         graph.floors.append(floor)
         if visitor:
             entries = floor.in_range()
@@ -94,6 +94,7 @@ def walk(
         if down.size:
             below, floor.child[down] = _children(fmt, floor, down)
             readable = descend(PtPtr(below.table, tables.lvl - 1), below)
+            # Only reading the tables below shows which of these entries lead nowhere.
             floor.kind[down[~readable[floor.child[down]]]] = Kind.UNREADABLE
         if visitor:
             graph.writes += _changed(floor, visitor.leave(tables, entries))

@@ -28,10 +28,14 @@ def describe_fault(error_code: int) -> list[str]:
     """Return the error code's bits as sentences, low bits first (SDM vol. 3A figure 4-12)."""
     code = Fault(error_code & 0xFFFF)
     mode = "user" if Fault.US in code else "supervisor"
+    without_p = "P=0: an entry of the path was not present"
+    if Fault.RSVD in code:
+        # The manual has no such code: with RSVD=1, P is 1 (SDM vol. 3A 4.7).
+        without_p = "P=0, which QEMU's TCG says of a reserved bit where the manual says P=1"
     words = [
         "P=1: all entries of the path were present; rights or a reserved bit forbade it"
         if Fault.P in code
-        else "P=0: an entry of the path was not present",
+        else without_p,
         f"W/R={int(Fault.WR in code)}: {'a write' if Fault.WR in code else 'a read or a fetch'}",
         f"U/S={int(Fault.US in code)}: a {mode}-mode access",
     ]

@@ -59,7 +59,7 @@ def preflight(address: str, patience: float = PATIENCE) -> Preflight:
                     f"{address} is a stub without PhyMemMode "
                     "(needs QEMU's system emulator 4.1 or newer)"
                 )
-            version = stub.monitor("info version").strip()
+            version = _spaced(stub.monitor("info version").strip())
             status = stub.monitor("info status").strip()
             target = gdb_target(connection)
             if mode == b"1":
@@ -81,6 +81,11 @@ def detach(stub: RawStub) -> None:
     """
     if stub.ask(b"D;1") != b"OK":
         stub.ask(b"D")
+
+
+def _spaced(version: str) -> str:
+    """Put the blank that QEMU leaves out before what its packager adds: 7.2.22 Debian ..."""
+    return re.sub(r"^(\d+(?:\.\d+)*)(?=[A-Za-z])", r"\1 ", version)
 
 
 def _was_running(stopped_by_us: bool, version: str, status: str) -> bool | None:

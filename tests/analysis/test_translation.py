@@ -321,3 +321,12 @@ def test_of_several_pieces_the_first_that_fails_counts() -> None:
     # No byte is translated before all are known to be canonical.
     assert first_failure([first, second, general]) is general
     assert first_failure([unknown, general]) is general
+
+
+def test_what_faults_whatever_pkru_is_is_told_although_pkru_is_not_known() -> None:
+    """SMAP forbids it; only the PK bit of the error code is open."""
+    controls = Controls(smap=True, pke=True, pkru=None)
+    found = the(tables(l1=LEAF | 9 << 59), "supervisor-read", controls=controls)
+    assert (found.vector, found.error_code, found.cr2) == (14, 1, VA)
+    assert "SMAP" in found.reason
+    assert found.reason.endswith("PK may be set as well, PKRU is not known (--pkru tells it)")

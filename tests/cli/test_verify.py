@@ -113,3 +113,8 @@ def test_another_root_than_the_vcpus_is_refused(
 def test_a_halted_vcpu_is_named(refused: Callable[..., str], guest: Guest) -> None:
     guest.halts = True
     assert "halted" in refused("verify", *AT, *STEPPED)
+
+
+def test_the_stepped_probe_refuses_kvm(refused: Callable[..., str], guest: Guest) -> None:
+    guest.accelerator = "KVM, unknown"
+    assert "under TCG only, not under KVM, unknown" in refused("verify", *AT, *STEPPED)
