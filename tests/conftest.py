@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
 
 GUEST_FIXTURES = {"menu_guest_5", "menu_guest_4", "linux_guest"}
 _LEFT_OUT = pytest.StashKey[int]()
+
+
+def pytest_configure() -> None:
+    # Under nohup, or as a shell's background job, SIGINT comes ignored, to us and to all
+    # that we start; the tests that interrupt things need it as it is on a terminal.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -79,10 +79,9 @@ class Watched:
 def watched(menu_guest_5: Guest, request: pytest.FixtureRequest) -> Iterator[Watched]:
     qmp = Qmp(menu_guest_5.qmp)
     stopped = request.param == "stopped"
-    if stopped:
-        qmp.command("stop")
+    qmp.command("stop" if stopped else "cont")
     yield Watched(menu_guest_5, qmp, stopped)
-    qmp.command("cont")
+    qmp.command("stop")
     qmp.close()
 
 
