@@ -67,7 +67,7 @@ struct menu_line {
 #define MENU_MAGIC 0x756e656d	/* the bytes "menu" in memory order */
 
 struct menu_result {
-	uint32_t magic;		/* written last: the guest is parked and all the rest is valid */
+	uint32_t magic;		/* written last: all the rest is valid, the tables are as described */
 	uint32_t levels;
 	uint32_t lines;
 	uint32_t probes;	/* accesses executed */

@@ -31,7 +31,8 @@ void start(uint32_t start_info, uint32_t levels)
 
 	menu_result.levels = levels;
 	menu_result.lines = menu_count;
+	/* Whoever waits for the line below may stop us before it is out. */
+	*(volatile uint32_t *)&menu_result.magic = MENU_MAGIC;
 	say("menu: levels=%u lines=%u probes=%u differences=%u quirks=%u\n", levels, menu_count,
 	    menu_result.probes, menu_result.differences, menu_result.quirks);
-	*(volatile uint32_t *)&menu_result.magic = MENU_MAGIC;
 }
