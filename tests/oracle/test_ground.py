@@ -203,21 +203,21 @@ def test_hostile_limits_cost_no_time_and_no_memory() -> None:
 )
 def test_tables_of_32_bit_code_are_not_told(text: str) -> None:
     guest = Guest()
-    guest.registers_text = lambda: text  # type: ignore[method-assign]
+    guest.registers_text = lambda: text  # type: ignore[method-assign]  # a stand-in
     with pytest.raises(PtliveError, match="only while the vCPU executes 64-bit code"):
         survey(guest)
 
 
 def test_translations_are_read_from_the_monitors_words() -> None:
     guest = Guest()
-    found = ground.physical_many(guest, 2, [BASE, BASE + 0x1234, 0])  # type: ignore[arg-type]
+    found = ground.physical_many(guest, 2, [BASE, BASE + 0x1234, 0])  # type: ignore[arg-type]  # a stand-in
     assert found == [0, 0x1234, None]
     assert guest.asked[0] == "cpu 1"
 
 
 def test_a_monitor_without_gva2gpa_is_an_error() -> None:
     guest = Guest()
-    guest.monitor = lambda command: f"unknown command: '{command}'\x1b[2J"  # type: ignore[method-assign]
+    guest.monitor = lambda command: f"unknown command: '{command}'\x1b[2J"  # type: ignore[method-assign]  # a stand-in
     with pytest.raises(PtliveError, match="QEMU's monitor does not know gva2gpa") as caught:
-        ground.physical_many(guest, 1, [0])  # type: ignore[arg-type]
+        ground.physical_many(guest, 1, [0])  # type: ignore[arg-type]  # a stand-in
     assert str(caught.value).isprintable()

@@ -44,7 +44,7 @@ class Held:
 
     def add(self, **what: object) -> dict[str, tuple[int, int, int]]:
         """Add an observation; return (agreed, disagreed, unchecked) by property."""
-        self.comparison.add(self.question, replace(Observation(), **what))  # type: ignore[arg-type]
+        self.comparison.add(self.question, replace(Observation(), **what))  # type: ignore[arg-type]  # a stand-in
         return {
             check.aspect: (check.agreed, check.disagreed, check.unchecked.total())
             for check in self.report.checks
