@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ptlive.cli.main import DONE
 from ptlive.errors import PtliveError
-from ptlive.guests import RECIPES, recipe
+from ptlive.guests import RECIPES, linux, recipe
+from ptlive.guests.mapper import parse_order
+from ptlive.guests.mapper_lines import read_witness
 from ptlive.show.json import print_json
 from ptlive.show.terminal import columns as in_columns
 from ptlive.show.terminal import plain, print_lines, stdout
@@ -19,9 +22,15 @@ from ptlive.target.machine import Machine
 from ptlive.target.process import orderly_signals
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ptlive.guests import Recipe
+    from ptlive.guests.mapper_lines import Page, Witness
     from ptlive.target.running import Guest
 
 _UNITS = {"K": 10, "M": 20, "G": 30}
+_TOUCHED = {"w": "written", "r": "read", "-": "no"}
+_PARKED = {"spin": "spins in user mode", "sleep": "sleeps", "exit": "has ended"}
 
 
 @click.group()
@@ -46,6 +55,21 @@ def _memory(_ctx: click.Context, _param: click.Parameter, value: str | None) -> 
 @click.option("--memory", callback=_memory, metavar="SIZE", help="RAM, as 512M.")
 @click.option("--cpus", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--accel", type=click.Choice(["tcg", "kvm"]), default="tcg", show_default=True)
+@click.option(
+    "--map",
+    "order",
+    metavar="KIND[=N],...",
+    help="linux: have it map thp=4,scattered=100000,keys ..., or all, and spin.",
+)
+@click.option(
+    "--kernel", type=click.Path(path_type=Path), metavar="FILE", help="linux: another bzImage."
+)
+@click.option(
+    "--append",
+    multiple=True,
+    metavar="TEXT",
+    help="linux: more for the kernel's command line, as pti=on.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.argument("extra", metavar="[-- QEMU OPTION...]", nargs=-1, type=click.UNPROCESSED)
 def start(
@@ -55,6 +79,9 @@ def start(
     memory: int | None,
     cpus: int,
     accel: str,
+    order: str | None,
+    kernel: Path | None,
+    append: tuple[str, ...],
     as_json: bool,
     extra: tuple[str, ...],
 ) -> int:
@@ -63,11 +90,15 @@ def start(
     \b
     menu   bare metal: every kind of mapping, described by the guest itself
     linux  Debian's packaged cloud kernel with a busybox prompt
+
+    With --map a program in the Linux guest maps memory of many kinds, says what the
+    kernel tells about those pages (`ptlive guest witness`), and stays in user mode, so
+    that CR3 is its root and PKRU its own.
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
     machine = Machine(
         levels=int(levels), accel=accel, gdb=gdb, memory=memory, cpus=cpus, extra=extra
     )
-    made = recipe(kind)
+    made = _recipe(kind, order, kernel, append)
     with orderly_signals():
         started = launch.start(made, machine, outlive=True, progress=_tell)
         try:
@@ -76,11 +107,14 @@ def start(
         except BaseException:
             launch.stop(started)
             raise
+    seen = read_witness(started.serial_log.read_text(errors="replace")) if order else None
     if as_json:
-        print_json({"schema": "ptlive.guest/1", "guests": [_as_json(started)]})
+        more = {"witness": dataclasses.asdict(seen)} if seen else {}
+        print_json({"schema": "ptlive.guest/1", "guests": [_as_json(started) | more]})
         return DONE
     for line in (
         f"{started.name} is up: {plain(said)}",
+        *(_summary(started, seen) if seen else ()),
         f"  ptlive map --guest {started.name}",
         f"  gdb -ex 'target remote {started.gdb.removeprefix('unix:')}'",
         f"  serial log: {started.serial_log}",
@@ -88,6 +122,78 @@ def start(
     ):
         stdout().out(line, highlight=False)
     return DONE
+
+
+def _recipe(kind: str, order: str | None, kernel: Path | None, append: tuple[str, ...]) -> Recipe:
+    """Return the recipe of what was asked for. Raises PtliveError for what does not fit."""
+    given = {"--map": order, "--kernel": kernel, "--append": append}
+    if not any(given.values()):
+        return recipe(kind)
+    if kind != linux.RECIPE.name:
+        name = next(name for name, value in given.items() if value)
+        raise PtliveError(f"{name} is for the linux guest; {kind} has no use for it")
+    return linux.recipe(
+        order=parse_order(order) if order else None, kernel=kernel, append=" ".join(append)
+    )
+
+
+def _summary(one: Guest, seen: Witness) -> Iterator[str]:
+    """Yield what a user wants to know of a mapper's run."""
+    pages = sum(area.pages for area in seen.sums)
+    yield f"  process {seen.pid} mapped {pages} pages and {_PARKED.get(seen.park, 'is parked')}"
+    yield from (f"  without {plain(what)}" for what in seen.without)
+    yield f"  ptlive guest witness {one.name}"
+
+
+@guest.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def witness(name: str | None, as_json: bool) -> int:
+    """Print what a Linux guest's kernel says of the pages that --map made.
+
+    That is /proc/self/pagemap and smaps, as the guest's `mapper` read them before it
+    parked: where each address leads, asked of neither the MMU nor the walker.
+    """
+    one = running.find(name)
+    if one is None:
+        raise PtliveError("no bundled guest is running")
+    seen = read_witness(one.serial_log.read_text(errors="replace"))
+    if as_json:
+        print_json({"schema": "ptlive.witness/1", "guest": one.name, **dataclasses.asdict(seen)})
+        return DONE
+    header = ("pid", "kind", "linear address", "size", "prot", "touched", "key", "kernel says")
+    rows = [
+        (
+            str(page.pid),
+            page.kind,
+            f"{page.va:#018x}",
+            page.size_name,
+            page.prot,
+            _TOUCHED[page.touched],
+            str(page.key),
+            _kernel_says(page),
+        )
+        for page in seen.pages
+    ]
+    print_lines(in_columns(header, rows, ">     >"))
+    for what in seen.without:
+        stdout().out(f"without {plain(what)}", highlight=False)
+    if seen.lost:
+        stdout().out(f"{seen.lost} lines did not arrive whole", highlight=False)
+    return DONE
+
+
+def _kernel_says(page: Page) -> str:
+    if page.swapped:
+        return "swapped out"
+    if not page.present:
+        return "nothing"
+    words = (
+        ("exclusive", page.exclusive),
+        ("file or shared", page.file_or_shared),
+        ("soft-dirty", page.soft_dirty),
+    )
+    return ", ".join([f"frame {page.pfn:#x}", *(word for word, true in words if true)])
 
 
 @guest.command()

@@ -1,23 +1,29 @@
 """The Linux guest: Debian's packaged cloud kernel with busybox in an initramfs.
 
 Nothing is installed: apt downloads the two packages, and what is needed of them
-is unpacked into the user's cache, once.
+is unpacked into the user's cache, once. In the initramfs is also our `mapper`
+(guest/linux/), which makes an address space to order.
 """
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from ptlive.guests import debian, initramfs
+from ptlive.errors import PtliveError
+from ptlive.guests import debian, initramfs, mapper
 from ptlive.guests.recipe import Boot, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-# Page tables do not depend on what user space does here, so it does little: mount
-# what an explorer of memory wants to see, say that it is up, give a prompt.
+    from ptlive.guests.mapper import Order
+
+# It mounts what an explorer of memory wants to see, has the mapper make an address
+# space if one was ordered, says that it is up, and gives a prompt.
 _INIT = b"""\
 #!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -27,6 +33,9 @@ mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mount -t debugfs debug /sys/kernel/debug
 echo 0 > /proc/sys/kernel/kptr_restrict
+for word in $(cat /proc/cmdline); do
+    case $word in ptlive.map=*) mapper "${word#ptlive.map=}" ;; esac
+done
 levels=4
 grep -qw la57 /proc/cpuinfo && levels=5
 echo "linux: levels=$levels release=$(uname -r)"
@@ -36,6 +45,8 @@ while :; do setsid -c sh < /dev/ttyS0 > /dev/ttyS0 2>&1; done
 # The guest keeps its address randomisation: an analyzer has to cope with it.
 # panic=-1 makes a crash a reboot, which -no-reboot makes the end of QEMU.
 _COMMAND_LINE = "console=ttyS0 quiet panic=-1"
+# COMMAND_LINE_SIZE (arch/x86/include/asm/setup.h), with the final zero.
+_LONGEST_COMMAND_LINE = 2047
 
 
 def cached() -> Path | None:
@@ -43,15 +54,62 @@ def cached() -> Path | None:
     return debian.unpacked("linux-image-cloud-amd64", "boot/vmlinuz-*")
 
 
-def _prepare(progress: Callable[[str], None]) -> Boot:
-    kernel = debian.provide("linux-image-cloud-amd64", "boot/vmlinuz-*", progress)
+def recipe(*, order: Order | None = None, kernel: Path | None = None, append: str = "") -> Recipe:
+    """Return the recipe of a Linux guest that differs from the usual one.
+
+    `order` is what it is to map for itself; `kernel` another bzImage than Debian's;
+    `append` goes behind the usual kernel command line. Preparing it raises
+    PtliveError if the kernel is none, or the command line cannot be one.
+    """
+    made = replace(RECIPE, prepare=partial(_prepare, order=order, kernel=kernel, append=append))
+    if order is None:
+        return made
+    return replace(made, memory=order.memory, patience=made.patience + order.seconds)
+
+
+def _prepare(
+    progress: Callable[[str], None],
+    *,
+    order: Order | None = None,
+    kernel: Path | None = None,
+    append: str = "",
+) -> Boot:
+    words = [_COMMAND_LINE]
+    if order:
+        words += [order.parameters, f"ptlive.map={order.text}"]
+    line = " ".join(word for word in [*words, append] if word)
+    if not (line.isascii() and line.isprintable()):
+        raise PtliveError(f"{append!r} cannot stand on a kernel's command line")
+    if len(line) > _LONGEST_COMMAND_LINE:
+        raise PtliveError(
+            f"a kernel's command line has at most {_LONGEST_COMMAND_LINE} characters, "
+            f"not {len(line)}"
+        )
+    if kernel:
+        _check_kernel(kernel)
+    else:
+        kernel = debian.provide("linux-image-cloud-amd64", "boot/vmlinuz-*", progress)
     busybox = debian.provide("busybox-static", "bin/busybox", progress).read_bytes()
-    return Boot(kernel=kernel, initrd=_initramfs(busybox), append=_COMMAND_LINE)
+    initrd = _initramfs(busybox, mapper.provide(progress))
+    return Boot(
+        kernel=kernel.absolute(), initrd=initrd, append=line, swap=order.swap if order else 0
+    )
 
 
-def _initramfs(busybox: bytes) -> Path:
+def _check_kernel(path: Path) -> None:
+    """Look for the signatures of a bzImage (Linux, Documentation/x86/boot.rst)."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(0x206)
+    except OSError as error:
+        raise PtliveError(f"cannot read the kernel {path}: {error.strerror}") from error
+    if head[0x1FE:0x200] != b"\x55\xaa" or head[0x202:] != b"HdrS":
+        raise PtliveError(f"{path} is no Linux kernel that can be booted (a bzImage)")
+
+
+def _initramfs(busybox: bytes, program: bytes) -> Path:
     """Return the path of the archive in the cache, made when its content is new."""
-    digest = hashlib.sha256(_INIT + busybox).hexdigest()[:16]
+    digest = hashlib.sha256(_INIT + busybox + program).hexdigest()[:16]
     path = debian.cache_folder() / f"initramfs-{digest}.gz"
     if not path.exists():
         names = ("bin", "dev", "proc", "sys", "tmp")
@@ -60,6 +118,7 @@ def _initramfs(busybox: bytes) -> Path:
             # The kernel opens it for init's input and output, before init mounts /dev.
             initramfs.character_device("dev/console", 5, 1),
             initramfs.program("bin/busybox", busybox),
+            initramfs.program("bin/mapper", program),
             initramfs.program("init", _INIT),
         ]
         debian.write_whole(path, initramfs.archive(entries))

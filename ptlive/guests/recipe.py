@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 class Boot:
     """The files that QEMU boots: its `-kernel`, `-initrd` and `-append`.
 
-    `symbols` is an ELF file that names places in the guest, where there is one.
+    `symbols` is an ELF file that names places in the guest, where there is one;
+    `swap` the size in bytes of a disk that it may swap to, 0 for none.
     """
 
     kernel: Path
     initrd: Path | None = None
     append: str = ""
     symbols: Path | None = None
+    swap: int = 0
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from ptlive.errors import PtliveError
+from ptlive.guests import swap_disk
 from ptlive.target import process, running
-from ptlive.target.machine import QEMU, Machine, command_line
+from ptlive.target.machine import QEMU, SWAP, Machine, command_line
 from ptlive.target.running import Guest
 from ptlive.wire.qmp import Qmp
 
@@ -78,6 +79,8 @@ def _start(
     )
     pid: int | None = None
     try:
+        if boot.swap:
+            swap_disk.create(folder / SWAP, boot.swap)
         pid = process.spawn(command, output=folder / "qemu.log", keep=[ram], outlive=outlive)
         guest = Guest(
             name=name,

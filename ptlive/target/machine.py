@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ptlive.guests.recipe import Boot
 
 QEMU = "qemu-system-x86_64"
+SWAP = "swap.img"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +85,7 @@ def command_line(
     """Return the QEMU command for a guest.
 
     `ram` is the path of its RAM file of `memory` bytes, as QEMU sees it; `gdb` the
-    address for the stub; logs go to `folder`, sockets to `sockets`.
+    address for the stub; logs and SWAP are in `folder`, sockets in `sockets`.
     """
     # Five levels need CPUID's LA57 bit; TCG's "max" has it, KVM's has it as the host does.
     cpu = "max" if machine.levels == 5 else "max,-la57"
@@ -107,6 +108,10 @@ def command_line(
         command += ["-initrd", str(boot.initrd)]
     if boot.append:
         command += ["-append", boot.append]
+    if boot.swap:
+        # NVMe, since the driver is in Debian's cloud kernel itself and needs no module.
+        command += ["-drive", f"if=none,id=swap,format=raw,file={_comma(folder / SWAP)}"]
+        command += ["-device", "nvme,drive=swap,serial=swap"]
     return [*command, *machine.extra]
 
 

@@ -1,0 +1,36 @@
+/* Lines out, numbers and words in. */
+#ifndef TEXT_H
+#define TEXT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Prints a line that begins with "mapper: " and counts it.  %s text, %9s filled up with spaces,
+ * %u a decimal number, %x 0x and hexadecimal digits, %16x with leading zeros; numbers are
+ * uint64_t.
+ */
+void say(const char *format, ...);
+
+/* How many lines say() printed in this process. */
+extern unsigned lines_said;
+
+/* As say(), without the prefix, uncounted: for a person. */
+void print(const char *format, ...);
+
+bool same(const char *a, const char *b);
+
+/* If `text` begins with `word` returns what follows it, else NULL. */
+const char *after(const char *text, const char *word);
+
+/* Reads digits; advances *text behind them.  False where there is none, or past 2^63. */
+bool decimal(const char **text, uint64_t *number);
+bool hexadecimal(const char **text, uint64_t *number);
+
+/* Of small files, such as those of /proc and /sys; all are false for one that is not there. */
+bool set_number(const char *path, uint64_t number);
+bool get_number(const char *path, uint64_t *number);
+bool set_text(const char *path, const char *text);
+bool file_has(const char *path, const char *text);
+
+#endif
