@@ -23,6 +23,11 @@ _COMMANDS = {
     "translate": ("translate", "translate", "Translate addresses, step by step."),
     "map": ("map", "map_", "Print what is mapped, as merged regions."),
     "verify": ("verify", "verify_", "Ask the MMU, or QEMU, whether the walk is right."),
+    "selftest": (
+        "selftest",
+        "selftest_",
+        "Hold the walker's rules against an MMU (needs no guest).",
+    ),
     "table": ("table", "table", "Print one table of the guest."),
     "decode": ("offline", "decode", "Decode an entry (needs no guest)."),
     "fault": ("offline", "fault", "Decode a page-fault error code (needs no guest)."),

@@ -1,0 +1,153 @@
+"""A bench: RAM with one table a level, whose slots hold an entry in every variant.
+
+An address picks a variant at each level, so few tables hold millions of
+combinations. The open entries of a level refer to the table of the level below;
+those that map pages, to a page of their own, which names itself.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ptlive.memory.ram import PlainRam
+from ptlive.memory.ram_map import Kind, RamMap, Region
+from ptlive.oracle.twin.fork import FOUR_GB, FRAME, Control, Fork
+from ptlive.verify.selftest.variants import ADDRESS, OPEN, PS, Variant, variants
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ptlive.arrays import U64
+
+GB = 1 << 30
+# RAM, sparse: 1 GB from 0, where the tables are, and three from 4 GB, where the pages are.
+# The twin's own RAM comes behind it: no entry may refer to that GB.
+LOW, HIGH = GB, 3 * GB
+_TWINS_OWN = range(FOUR_GB + HIGH, FOUR_GB + HIGH + GB)
+_TABLES = 0x12_3000
+# Where the pages of an entry that maps 4K, 2M or 1G begin. Each slot has its own page, but
+# for 1G, which all share.
+_PAGES = {1: FOUR_GB + 0x2345_6000, 2: FOUR_GB + GB, 3: FOUR_GB}
+#: In every table the last two slots stay unused: in a frame, be it a page's or a table's,
+#: the word at NAME names it and the word at HOME is where writes arrive.
+NAME, HOME = FRAME - 16, FRAME - 8
+_SLOTS = FRAME // 8
+_UNUSED = (1, 2, 3, _SLOTS - 2, _SLOTS - 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """The tables of one bench.
+
+    memory: its RAM; root: physical address of the root table; slots: for each
+    level, which variant each slot of its table holds; entries: all that is in the
+    tables, as address and value
+    """
+
+    levels: int
+    memory: PlainRam
+    ram_map: RamMap
+    path: str
+    root: int
+    slots: dict[int, dict[int, Variant]]
+    entries: tuple[U64, U64]
+
+    def fork(self, control: Control, cpu: str, accel: str, qemu: str) -> Fork:
+        """Return what a twin needs in order to have this RAM."""
+        return Fork(
+            ram=self.path,
+            size=LOW + HIGH,
+            low_ram=LOW,
+            root=self.root,
+            control=control,
+            cpu=cpu,
+            accel=accel,
+            qemu=qemu,
+        )
+
+    @property
+    def tables(self) -> U64:
+        """The frames of the tables, ascending."""
+        return np.sort(np.array([table_of(lvl) for lvl in self.slots], dtype=np.uint64))
+
+    def at(self, va: int) -> list[tuple[Variant | None, int]]:
+        """Return what an address picks from the root downwards: variants, and where they stand."""
+        picked = [(lvl, va >> (3 + 9 * lvl) & _SLOTS - 1) for lvl in range(self.levels, 0, -1)]
+        return [(self.slots[lvl].get(slot), table_of(lvl) + 8 * slot) for lvl, slot in picked]
+
+    def value(self, address: int) -> int:
+        """Return the 8 bytes at an address of RAM."""
+        data, _ = self.memory.read(np.array([address], dtype=np.uint64), 8)
+        return int(data.view("<u8")[0, 0])
+
+
+def table_of(lvl: int) -> int:
+    """Return the physical address of the table of one level."""
+    return _TABLES * lvl
+
+
+@contextmanager
+def bench(levels: int, seed: int) -> Iterator[Bench]:
+    """Make a bench, which is gone after the `with` block."""
+    random = np.random.default_rng([seed, levels])
+    file = os.memfd_create("ptlive-bench")
+    try:
+        os.ftruncate(file, LOW + HIGH)
+        ram = np.frombuffer(mmap.mmap(file, LOW + HIGH), dtype=np.uint8)
+        memory = PlainRam({0: ram[:LOW], FOUR_GB: ram[LOW:]})
+        slots = {lvl: _fill(lvl, levels, random) for lvl in range(1, levels + 1)}
+        entries = {
+            table_of(lvl) + 8 * slot: value_of(lvl, slot, variant)
+            for lvl, table in slots.items()
+            for slot, variant in table.items()
+        }
+        for address, value in entries.items():
+            memory.write(address, value.to_bytes(8, "little"))
+        yield Bench(
+            levels=levels,
+            memory=memory,
+            ram_map=RamMap(
+                [
+                    Region(0, LOW - 1, Kind.RAM, "ram", 0),
+                    Region(FOUR_GB, FOUR_GB + HIGH - 1, Kind.RAM, "ram", LOW),
+                ]
+            ),
+            path=f"/proc/self/fd/{file}",
+            root=table_of(levels),
+            slots=slots,
+            entries=(
+                np.array(list(entries), dtype=np.uint64),
+                np.array(list(entries.values()), dtype=np.uint64),
+            ),
+        )
+    finally:
+        os.close(file)
+
+
+def _fill(lvl: int, levels: int, random: np.random.Generator) -> dict[int, Variant]:
+    """Choose a slot for each variant of a level, all over its table."""
+    chosen = variants(lvl, random)
+    if lvl == levels:
+        itself = table_of(lvl) ^ table_of(lvl - 1)
+        chosen.append(Variant("the root itself", leaf=False, flips=itself, rights=False))
+    free = random.permutation([slot for slot in range(_SLOTS) if slot not in _UNUSED]).tolist()
+    placed = dict(zip(free, chosen, strict=False))
+    return {
+        slot: variant
+        for slot, variant in sorted(placed.items())
+        if value_of(lvl, slot, variant) & ADDRESS not in _TWINS_OWN
+    }
+
+
+def value_of(lvl: int, slot: int, variant: Variant) -> int:
+    """Return the entry that stands in a slot."""
+    if not variant.leaf:
+        return (table_of(lvl - 1) | OPEN) ^ variant.flips
+    page = _PAGES[lvl] + (slot << 12 + 9 * (lvl - 1) if lvl < max(_PAGES) else 0)
+    return (page | OPEN | (PS if lvl > 1 else 0)) ^ variant.flips
