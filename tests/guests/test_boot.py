@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 import re
-import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
-from ptlive.guests import recipe
-from ptlive.target import launch
-from ptlive.target.machine import Machine
+from tests.guests.prompt import at_the_prompt
 
 if TYPE_CHECKING:
     from ptlive.target.running import Guest
-
-
-def at_the_prompt(guest: Guest, command: str) -> str:
-    """Type a command to the guest's serial port and return what it prints."""
-    with socket.socket(socket.AF_UNIX) as serial:
-        serial.settimeout(30)
-        serial.connect(guest.serial.removeprefix("unix:"))
-        # The echo of the line shows the quotes; the answer does not.
-        serial.sendall(f"{command}; echo the''end\n".encode())
-        said = b""
-        while b"theend" not in said:
-            said += serial.recv(4096)
-    return said.decode().replace("\r", "")
 
 
 @pytest.mark.qemu
@@ -42,13 +26,6 @@ def test_linux_has_symbols_and_debugfs_at_the_prompt(linux_guest: Guest) -> None
     assert address
     assert int(address[1], 16) > 0xFFFF_FFFF_8000_0000
     assert "page_tables" in said or "sched" in said
-
-
-@pytest.mark.qemu
-def test_linux_runs_with_four_levels() -> None:
-    with launch.temporary(recipe("linux"), Machine(levels=4)) as guest:
-        said = at_the_prompt(guest, "grep -c la57 /proc/cpuinfo")
-    assert "\n0\n" in said
 
 
 @pytest.mark.qemu
