@@ -147,6 +147,8 @@ class Guest:
             notes=(),
             address="simulated",
             was_running=True,
+            pid=None,
+            qmp=None,
         )
 
     def space(self, **how: Any) -> AddressSpace:
@@ -190,6 +192,8 @@ class Guest:
                 f"GDT=     {self.va(GDT):016x} 00000027\r\n"
                 f"IDT=     {self.va(IDT):016x} 000001ff\r\n"
             )
+        if command == "info memory-devices":
+            return "Memory device [dimm]: such RAM is not forked\r\n"
         if not command.startswith("gva2gpa"):
             return ""
         pa = self.debug_walk(int(command.split()[1], 0))

@@ -15,6 +15,7 @@ from ptlive.space import open_space
 from ptlive.target import running
 from ptlive.target.attach import attach, awake
 from ptlive.target.process import orderly_signals
+from ptlive.wire.qmp import Qmp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -79,8 +80,9 @@ def connect(options: TargetOptions, *, let_run: bool = False) -> Iterator[Connec
     address, name, guest = _address(options)
     begun = time.monotonic()
     with orderly_signals(), ExitStack() as stack:
+        qmp = stack.enter_context(Qmp(options.qmp)) if options.qmp else None
         try:
-            held = stack.enter_context(attach(address))
+            held = stack.enter_context(attach(address, qmp=qmp))
         except PtliveError as error:
             if name != DEFAULT:
                 raise

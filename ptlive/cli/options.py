@@ -79,6 +79,7 @@ class TargetOptions:
 
     guest: str | None
     gdb: str | None
+    qmp: str | None
     root: tuple[str, ...]
     vcpu: int
     format: str | None
@@ -98,6 +99,11 @@ def target_options(command: F) -> F:
     options = [
         click.option("--guest", metavar="NAME", help="A bundled guest (see: ptlive guest list)."),
         click.option("--gdb", metavar="HOST:PORT|unix:PATH", help="Where QEMU's gdb stub listens."),
+        click.option(
+            "--qmp",
+            metavar="HOST:PORT|unix:PATH",
+            help="Where its QMP listens: it tells what the stub does not.",
+        ),
         click.option(
             "--root",
             type=ROOT,

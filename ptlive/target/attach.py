@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ptlive.wire.preflight import Preflight
+    from ptlive.wire.qmp import Qmp
     from ptlive.wire.stub import Stub
 
 
@@ -46,17 +47,25 @@ class Target:
     version: str
     notes: tuple[str, ...] = field(default=())
     """What the user should be told about this attachment."""
+    pid: int | None = None
+    """QEMU's process, if it is one of this machine and the stub's socket tells."""
+    qmp: Qmp | None = None
+    """A QMP session with the same QEMU, if there is one."""
 
 
 @contextmanager
-def attach(address: str, *, was_running: bool | None = None) -> Iterator[Target]:
+def attach(
+    address: str, *, was_running: bool | None = None, qmp: Qmp | None = None
+) -> Iterator[Target]:
     """Attach to the stub at `address` (`HOST:PORT` or `unix:PATH`) for a `with` block.
 
     At its end, however it ends, what the journal noted is undone, `PhyMemMode` is as
     before, and the guest runs again if it ran. `was_running` is for a caller who knows
-    it from elsewhere (QMP). Raises PtliveError when there is no stub to attach to, and
-    when the guest could not be put back.
+    it from elsewhere; `qmp`, a session with the same QEMU, tells it too. Raises PtliveError
+    when there is no stub to attach to, and when the guest could not be put back.
     """
+    if was_running is None and qmp is not None:
+        was_running = qmp.running()
     stub = GdbStub()
     try:
         guard = Guard(address, stub.gdb)
@@ -65,7 +74,7 @@ def attach(address: str, *, was_running: bool | None = None) -> Iterator[Target]
         raise
     session = _Session(stub, guard)
     try:
-        yield session.open(address, was_running)
+        yield session.open(address, was_running, qmp)
     except BaseException:
         session.close()
         raise
@@ -96,7 +105,7 @@ class _Session:
         self._journal = Journal(guard.send)
         self._resume: bool | None = None
 
-    def open(self, address: str, was_running: bool | None) -> Target:
+    def open(self, address: str, was_running: bool | None, qmp: Qmp | None) -> Target:
         found = self._guard.preflight()
         if was_running is None:
             was_running = found.was_running
@@ -104,6 +113,8 @@ class _Session:
             self._guard.set_resume(was_running)
         self._resume = bool(was_running)
         self._stub.connect(found.gdb_target, found.phy_mem_mode)
+        if qmp is not None:
+            _check_same(self._stub, qmp, address)
         ram_map = RamMap.parse(self._stub.monitor("info mtree -f"))
         source = StubMemory(self._stub)
         return Target(
@@ -117,6 +128,8 @@ class _Session:
             accelerator=accelerator(self._stub),
             version=found.version,
             notes=_notes(was_running, found),
+            pid=found.pid,
+            qmp=qmp,
         )
 
     def close(self) -> bool:
@@ -136,6 +149,13 @@ class _Session:
             self._stub.abandon()
             restored = self._guard.close(release=done)
         return done or restored
+
+
+def _check_same(stub: Stub, qmp: Qmp, address: str) -> None:
+    """Raise PtliveError unless QMP is that of the guest that the stub has stopped."""
+    by_stub, by_qmp = stub.monitor("info registers -a"), qmp.human("info registers -a")
+    if qmp.running() or by_stub.split() != by_qmp.split():
+        raise PtliveError(f"the QMP at {qmp.address} is not that of the guest at {address}")
 
 
 def _notes(was_running: bool | None, found: Preflight) -> tuple[str, ...]:

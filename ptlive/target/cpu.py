@@ -83,22 +83,27 @@ def _state(
 
 
 def _cpuid(stub: Stub) -> tuple[int | None, bool | None]:
-    """Return MAXPHYADDR and 1G support, if all vCPUs of the guest agree on them."""
+    """Return MAXPHYADDR and 1G support, where they are told."""
+    bits, large = cpu_properties(stub, ("phys-bits", "pdpe1gb"))
+    return (
+        int(bits) if bits is not None and bits.isdigit() and int(bits) else None,
+        {"true": True, "false": False}.get(large) if large is not None else None,
+    )
+
+
+def cpu_properties(stub: Stub, names: Sequence[str]) -> list[str | None]:
+    """Return what QEMU's object model has under these names, if all vCPUs agree, else None.
+
+    A name that the vCPUs do not have is answered by an error message.
+    """
     listings = stub.monitor_many([f"qom-list {container}" for container in _CONTAINERS])
     paths = [
         f"{container}/{name}"
         for container, listing in zip(_CONTAINERS, listings, strict=True)
         for name in _CPU_CHILD.findall(listing.replace("\r", ""))
     ]
-    answers = stub.monitor_many(
-        [f"qom-get {path} {name}" for path in paths for name in ("phys-bits", "pdpe1gb")]
-    )
-    bits = _common(answers[0::2])
-    large = _common(answers[1::2])
-    return (
-        int(bits) if bits is not None and bits.isdigit() and int(bits) else None,
-        {"true": True, "false": False}.get(large) if large is not None else None,
-    )
+    answers = stub.monitor_many([f"qom-get {path} {name}" for path in paths for name in names])
+    return [_common(answers[at :: len(names)]) for at in range(len(names))]
 
 
 def _common(answers: Sequence[str]) -> str | None:

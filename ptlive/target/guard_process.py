@@ -6,9 +6,9 @@ sees by the end of its own input that the parent is gone, ends gdb, and restores
 the parent can no longer restore. It also opens the very first connection, so that from
 the moment when the guest is stopped somebody lives who knows whether it ran.
 
-Its input: journal records, and `keep N`, `resume 0|1`, `release`. Its output: one line of
-JSON. To start fast it imports a few small files and little of the standard library
-(NamedTuple, not dataclasses, which alone take as long as Python itself).
+Its input: journal records, and `folder PATH`, `keep N`, `resume 0|1`, `release`. Its
+output: one line of JSON. To start fast it imports a few small files and little of the
+standard library (NamedTuple, not dataclasses, which alone take as long as Python itself).
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ def main() -> int:
     _tell(found._asdict())
     resume = bool(found.was_running)
     records: list[Record] = []
+    folders: list[str] = []
     for line in sys.stdin:
         # The parent may be killed within a line: what was not announced in full was
         # not done yet either.
@@ -57,10 +58,14 @@ def main() -> int:
             return RESTORED
         if word == "resume":
             resume = rest == "1"
+        elif word == "folder":
+            folders.append(rest)
         elif word == "keep":
             del records[int(rest, 16) :]
         else:
             records.append(parse(line))
+    for folder in folders:
+        _remove(folder)
     try:
         with _take_over(StubAddress.parse(address), gdb) as stub:
             restore(stub, records, phy_mem_mode=found.phy_mem_mode, resume=resume)
@@ -112,6 +117,14 @@ def _take_over(place: StubAddress, gdb: int) -> RawStub:
             signal.pidfd_send_signal(gdb, signal.SIGKILL)
         select.select([gdb], [], [], PATIENCE)
     return RawStub(waiting or place.connect(PATIENCE))
+
+
+def _remove(folder: str) -> None:
+    """Remove a folder with its files; mostly it is gone already."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            os.unlink(os.path.join(folder, name))
+        os.rmdir(folder)
 
 
 def _tell(report: dict[str, object]) -> None:

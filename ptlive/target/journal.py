@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from ptlive.errors import PtliveError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -89,6 +91,15 @@ class Journal:
         They are restored in the order of `old`.
         """
         self._add(RegisterRecord(vcpu, dict(old), tuple(stub.register_packets(old))))
+
+    def record_folder(self, path: str) -> None:
+        """Note a folder of ours that is to be removed should we be killed; call before it is made.
+
+        Raises PtliveError for a path that no line can hold.
+        """
+        if not path.isprintable():
+            raise PtliveError(f"cannot keep files in {path!r}")
+        self._send(f"folder {path}")
 
     def undo(self, stub: Stub, keep: int = 0) -> None:
         """Restore everything noted since the journal had `keep` records, and forget it.

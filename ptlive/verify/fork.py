@@ -2,51 +2,102 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+import os
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from ptlive.errors import PtliveError
-from ptlive.memory.ram_map import Kind
-from ptlive.oracle.twin.fork import FOUR_GB, Control, Fork
+from ptlive.oracle.twin.fork import Control, Fork
+from ptlive.target.cpu_model import cpu_option
+from ptlive.target.machine import QEMU
+from ptlive.target.saved_state import read_pkru
+from ptlive.verify.ram import find_ram
+from ptlive.wire.qmp import Qmp
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
     from ptlive.space import AddressSpace
     from ptlive.target.attach import Target
+    from ptlive.target.cpu import CpuState
     from ptlive.target.running import Guest
+    from ptlive.verify.ram import Ram
 
 # Every key but 0, which Linux gives to ordinary memory, forbids something: odd ones
 # writing (WD), even ones access (AD).
 TELLING_PKRU = sum((2 if key % 2 else 1) << 2 * key for key in range(1, 16))
+# For a bundled guest's QMP, which nobody else should hold.
+_QMP_SECONDS = 1.0
 
 
-def fork_of(target: Target, space: AddressSpace, guest: Guest | None) -> Fork:
+def fork_of(
+    target: Target,
+    space: AddressSpace,
+    guest: Guest | None,
+    *,
+    ram: Ram | None = None,
+    qemu: str = QEMU,
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> Fork:
     """Return the fork of an attached guest; with a telling PKRU where its own is not known.
 
-    Raises PtliveError if the guest's RAM is in no file that can be mapped.
+    guest: the bundled guest that it is; ram: its RAM, if it was looked for already;
+    qemu: the twin's; progress: of copying RAM. Raises PtliveError if its RAM cannot
+    be had, or its mode not be taken on.
     """
-    if guest is None:
-        raise PtliveError(
-            "the twin needs the guest's RAM in a shared file; a bundled guest has one"
-        )
-    cpu = next(cpu for cpu in target.cpus if cpu.vcpu == space.vcpu)
-    pkru = space.controls.pkru
-    if pkru is None:
-        pkru = TELLING_PKRU
-    above = [r for r in target.ram_map.regions if r.kind is Kind.RAM and r.first == FOUR_GB]
+    cpu = _cpu(target, space)
+    pkru = pkru_of(target, space, guest)
+    control = Control(
+        cr0=cpu.cr0, cr4=cpu.cr4, efer=cpu.efer, pkru=TELLING_PKRU if pkru is None else pkru
+    )
+    ram = ram or find_ram(target, guest)
+    accel = accelerator_of(target)
     return Fork(
-        ram=guest.ram,
-        size=guest.memory,
-        low_ram=above[0].offset if above else guest.memory,
+        ram=ram.open(progress),
+        size=ram.layout.size,
+        low_ram=ram.layout.low,
         root=int(space.root[0]),
-        control=Control(cr0=cpu.cr0, cr4=cpu.cr4, efer=cpu.efer, pkru=pkru),
-        cpu=_last(guest.command, "-cpu"),
-        accel=guest.accelerator,
+        control=control,
+        cpu=cpu_option(target.stub, cpu, accel),
+        accel=accel,
+        qemu=qemu,
     )
 
 
-def _last(command: Sequence[str], option: str) -> str:
-    """Return the value of an option; of several QEMU takes the last."""
-    values = [value for name, value in pairwise(command) if name == option]
-    return values[-1]
+def pkru_of(target: Target, space: AddressSpace, guest: Guest | None) -> int | None:
+    """Return PKRU of the vCPU, as the user or QEMU tells it; None if neither does.
+
+    Where no key can matter it is not looked for.
+    """
+    if space.controls.pkru is not None or not space.controls.key_matters:
+        return space.controls.pkru
+    with ExitStack() as stack:
+        qmp = target.qmp
+        if qmp is None and guest is not None:
+            try:
+                qmp = stack.enter_context(Qmp(guest.qmp, timeout=_QMP_SECONDS))
+            except PtliveError:
+                return None
+        if qmp is None:
+            return None
+        return read_pkru(qmp, space.vcpu, target.journal.record_folder)
+
+
+def not_forked(target: Target, space: AddressSpace) -> str | None:
+    """Return why no twin can take on the vCPU's mode of paging; None if one can."""
+    cpu = _cpu(target, space)
+    try:
+        Control(cr0=cpu.cr0, cr4=cpu.cr4, efer=cpu.efer)
+    except PtliveError as error:
+        return str(error)
+    return None
+
+
+def accelerator_of(target: Target) -> str:
+    """Return which accelerator the twin gets: the guest's, where it is on this machine."""
+    kvm = target.accelerator.startswith("KVM") and os.access("/dev/kvm", os.R_OK | os.W_OK)
+    return "kvm" if kvm else "tcg"
+
+
+def _cpu(target: Target, space: AddressSpace) -> CpuState:
+    return next(cpu for cpu in target.cpus if cpu.vcpu == space.vcpu)

@@ -14,7 +14,7 @@ import time
 from typing import NamedTuple
 
 from ptlive.errors import PtliveError
-from ptlive.wire.address import StubAddress, gdb_target
+from ptlive.wire.address import StubAddress, gdb_target, peer_pid
 from ptlive.wire.holder import is_held
 from ptlive.wire.packet import PacketError
 from ptlive.wire.raw import RawStub
@@ -33,6 +33,8 @@ class Preflight(NamedTuple):
     was_running: bool | None
     phy_mem_mode: int
     version: str
+    pid: int | None = None
+    """The process that listens, on a unix socket of this machine."""
 
 
 def preflight(address: str, patience: float = PATIENCE) -> Preflight:
@@ -62,6 +64,7 @@ def preflight(address: str, patience: float = PATIENCE) -> Preflight:
             version = _spaced(stub.monitor("info version").strip())
             status = stub.monitor("info status").strip()
             target = gdb_target(connection)
+            pid = peer_pid(connection)
             if mode == b"1":
                 stub.ask(b"Qqemu.PhyMemMode:0")
         except TimeoutError:
@@ -70,7 +73,8 @@ def preflight(address: str, patience: float = PATIENCE) -> Preflight:
             ) from None
         except (PacketError, OSError) as error:
             raise PtliveError(f"what listens on {address} is no gdb stub: {error}") from None
-    return Preflight(target, _was_running(bool(stub.stops), version, status), int(mode), version)
+    was_running = _was_running(bool(stub.stops), version, status)
+    return Preflight(target, was_running, int(mode), version, pid)
 
 
 def detach(stub: RawStub) -> None:

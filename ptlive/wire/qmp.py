@@ -7,9 +7,11 @@ The protocol is spoken by the library qemu.qmp, which is asynchronous and takes
 from __future__ import annotations
 
 import logging
+import socket
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from ptlive.errors import PtliveError
+from ptlive.wire.address import peer_pid
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -42,16 +44,20 @@ class Qmp:
     def __init__(self, address: str, *, timeout: float = 5.0) -> None:
         import asyncio
 
-        from qemu.qmp import QMPClient
+        from qemu.qmp import EventListener, QMPClient
 
         # The library logs what it also raises; one report to the user is enough.
         logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL + 1)
         target = parse_address(address)
-        self._address, self._timeout = address, timeout
+        self.address, self._timeout = address, timeout
         self._loop = asyncio.new_event_loop()
         self._client = QMPClient("ptlive")
+        self._resumes = EventListener("RESUME")
+        self._client.register_listener(self._resumes)
+        self.pid: int | None = None
+        """The process that listens, on a unix socket of this machine."""
         try:
-            self._run(self._client.connect(target))
+            self._run(self._connect(target))
         except PtliveError:
             self.close()
             raise
@@ -68,6 +74,34 @@ class Qmp:
     def human(self, line: str) -> str:
         """Execute one line of QEMU's human monitor and return what it prints."""
         return str(self.command("human-monitor-command", command_line=line))
+
+    def running(self) -> bool:
+        """Tell whether the guest runs."""
+        status = self.command("query-status")
+        return isinstance(status, dict) and bool(status.get("running"))
+
+    def resumed(self) -> bool:
+        """Tell whether the guest was let run since this was last asked, or since the start."""
+        # Events come in order, so that all earlier ones are here once this is answered.
+        runs = self.running()
+        seen = not self._resumes.empty()
+        self._resumes.clear()
+        return runs or seen
+
+    async def _connect(self, target: str | tuple[str, int]) -> None:
+        if not isinstance(target, str):
+            await self._client.connect(target)
+            return
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(self._timeout)
+            connection.connect(target)
+            self.pid = peer_pid(connection)
+            connection.setblocking(False)
+            await self._client.connect(connection)
+        except BaseException:
+            connection.close()
+            raise
 
     def close(self) -> None:
         """End the session; the guest goes on as it is. Closing twice is harmless."""
@@ -91,12 +125,12 @@ class Qmp:
             raise PtliveError(f"QEMU refused over QMP: {error}") from error
         except TimeoutError as error:
             raise PtliveError(
-                f"QMP at {self._address} gave no answer within {self._timeout:g} s "
+                f"QMP at {self.address} gave no answer within {self._timeout:g} s "
                 "(it serves one client at a time)"
             ) from error
         except (QMPError, OSError, EOFError) as error:
-            reason = str(error) or "the connection was closed"
-            raise PtliveError(f"no QMP at {self._address}: {reason}") from error
+            reason = getattr(error, "strerror", None) or str(error) or "the connection was closed"
+            raise PtliveError(f"no QMP at {self.address}: {reason}") from error
 
     def __enter__(self) -> Self:
         return self

@@ -73,7 +73,7 @@ def guest(monkeypatch: pytest.MonkeyPatch) -> Guest:
     made.ram.write(8 * 5, NOTHING_AT | PWU)
 
     @contextmanager
-    def attach(address: str) -> Iterator[Any]:
+    def attach(address: str, **_: Any) -> Iterator[Any]:
         yield made.target()
 
     monkeypatch.setattr(connect, "attach", attach)

@@ -49,7 +49,7 @@ def asked(guest: Guest, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     addresses: list[str] = []
 
     @contextmanager
-    def attach(address: str) -> Iterator[Any]:
+    def attach(address: str, **_: Any) -> Iterator[Any]:
         addresses.append(address)
         yield guest.target()
 

@@ -11,6 +11,8 @@ from ptlive.errors import PtliveError
 from ptlive.target.machine import QEMU
 
 if TYPE_CHECKING:
+    from io import FileIO
+
     from ptlive.arrays import U64, Bool
 
 FRAME = 1 << 12
@@ -58,7 +60,7 @@ class Control:
 class Fork:
     """A stopped guest, as plain data.
 
-    ram: path of a file with the guest's RAM, `size` bytes, of which `low_ram` lie
+    ram: path of a file with the guest's RAM, or the open file, `size` bytes, of which `low_ram` lie
         below 4 GB and the rest from 4 GB on
     root: the value of CR3; control: the other registers that matter
     machine, cpu: as for QEMU's -machine and -cpu, the guest's own
@@ -68,7 +70,7 @@ class Fork:
     touched are still the guest's. Raises PtliveError for what cannot be forked.
     """
 
-    ram: str
+    ram: str | FileIO
     size: int
     low_ram: int
     root: int

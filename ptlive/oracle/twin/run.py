@@ -77,6 +77,8 @@ def run(
 
 def _open_ram(fork: Fork) -> int:
     """Open the RAM here, so that it is this file, whatever becomes of its path."""
+    if not isinstance(fork.ram, str):
+        return os.dup(fork.ram.fileno())
     try:
         ram = os.open(fork.ram, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:

@@ -1,0 +1,42 @@
+"""Did the guest stay stopped? Another client of QEMU may have let it run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ptlive.errors import PtliveError
+
+if TYPE_CHECKING:
+    from ptlive.target.attach import Target
+
+# What changes in a guest that runs: its registers, and the timer that it set, which is
+# counted in the guest's own time.
+_WITNESSES = ("info registers -a", "info lapic")
+
+
+class StandStill:
+    """The state of a stopped guest, to be compared with a later one.
+
+    By QMP the guest is seen to run, and to have run; without it a guest that came back
+    to the very same registers and timer is taken for one that stood still. Our own
+    steps count as well.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        if target.qmp is not None:
+            target.qmp.resumed()
+        self._before = self._state()
+
+    def check(self) -> None:
+        """Raise PtliveError if the guest has run since."""
+        # QMP first: the stub stops a guest that runs by listening to us.
+        qmp = self._target.qmp
+        if (qmp is not None and qmp.resumed()) or self._state() != self._before:
+            raise PtliveError(
+                "the guest ran while it was being verified: something else let it, "
+                "such as another monitor"
+            )
+
+    def _state(self) -> list[str]:
+        return self._target.stub.monitor_many(_WITNESSES)

@@ -1,0 +1,107 @@
+"""Which oracles are asked when none is named, and what the reader is told about it."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ptlive.errors import PtliveError
+from ptlive.oracle.twin.qemu import version_of
+from ptlive.target.machine import QEMU
+from ptlive.verify import debug_walker, stepped, twin
+from ptlive.verify.fork import not_forked, pkru_of
+from ptlive.verify.ram import Ram, find_ram
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ptlive.space import AddressSpace
+    from ptlive.target.attach import Target
+    from ptlive.target.running import Guest
+
+# What a copy of the guest's RAM may take, unless the twin was asked for.
+PATIENCE = 10.0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Who is asked, about which address spaces.
+
+    notes: what the reader must know, as (code, text); ram: how the twin comes to the
+    guest's RAM, if it is asked; spaces: as given, with the guest's PKRU where QEMU tells
+    it; version: the twin's, if its QEMU may be another than the guest's
+    """
+
+    oracles: tuple[str, ...]
+    notes: list[tuple[str, str]]
+    spaces: list[AddressSpace]
+    ram: Ram | None = None
+    version: str | None = None
+
+
+def choose(
+    oracles: Sequence[str],
+    target: Target,
+    spaces: Sequence[AddressSpace],
+    guest: Guest | None,
+    *,
+    qemu: str = QEMU,
+) -> Choice:
+    """Return the oracles that were named, else the twin, else the debug walker.
+
+    guest: the bundled guest that it is; qemu: the twin's. Nothing is copied yet. Raises
+    PtliveError where an oracle that was named cannot be asked.
+    """
+    notes: list[tuple[str, str]] = []
+    ram: Ram | None = None
+    if not oracles:
+        ram, why = _affordable(target, spaces, guest)
+        oracles = (twin.ORACLE,) if ram else (debug_walker.ORACLE,)
+        if ram is None:
+            text = f"QEMU's debug walker is asked, not the MMU: {why}"
+            notes.append(("not-the-mmu", f"{text}; --oracle stepped asks the MMU"))
+    elif twin.ORACLE in oracles:
+        for space in spaces:
+            if why_not := not_forked(target, space):
+                raise PtliveError(why_not)
+        ram = find_ram(target, guest)
+    if stepped.ORACLE in oracles and target.accelerator != "TCG":
+        # There a step that faults runs on into the handler, and pushes more than is put back.
+        raise PtliveError(
+            "the stepped probe leaves a guest as it found it under TCG only, "
+            f"not under {target.accelerator}"
+        )
+    if ram is None:
+        return Choice(tuple(oracles), notes, list(spaces))
+    if ram.why:
+        text = f"{ram.why}: the guest's RAM is copied first, about {max(ram.seconds, 1):.0f} s"
+        notes.append(("ram-copied", text))
+    version = None if guest is not None and qemu == QEMU else version_of(qemu)
+    if version is not None and version.split()[0] != target.version.split()[0]:
+        notes.append(("twin-qemu", f"the twin is QEMU {version}, the guest {target.version}"))
+    known = []
+    for space in spaces:
+        controls = dataclasses.replace(space.controls, pkru=pkru_of(target, space, guest))
+        known.append(dataclasses.replace(space, controls=controls))
+        if space.controls.key_matters and controls.pkru is not None:
+            notes.append(("pkru", f"PKRU of vCPU {space.vcpu} is {controls.pkru:#x}"))
+    return Choice(tuple(oracles), list(dict.fromkeys(notes)), known, ram, version)
+
+
+def _affordable(
+    target: Target, spaces: Sequence[AddressSpace], guest: Guest | None
+) -> tuple[Ram | None, str]:
+    """Return the guest's RAM if a twin can have it soon, else why not."""
+    for space in spaces:
+        if why := not_forked(target, space):
+            return None, why
+    try:
+        ram = find_ram(target, guest)
+    except PtliveError as error:
+        return None, str(error)
+    if ram.seconds > PATIENCE:
+        return None, (
+            f"{ram.why}; --oracle twin copies the guest's RAM first, about {ram.seconds:.0f} s"
+        )
+    return ram, ""
