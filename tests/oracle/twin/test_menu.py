@@ -88,6 +88,7 @@ def home(line: MenuLine, kind: AccessKind, fork: Fork) -> int:
 
 def judge(fork: Fork) -> tuple[int, list[str]]:
     """Ask about the whole menu; return how many accesses were made, and what differs."""
+    assert isinstance(fork.ram, str)
     menu = read_menu(ELF, RamFile(fork.ram))
     assert menu.levels == fork.control.levels
     kinds = ACCESS_KINDS.values()
