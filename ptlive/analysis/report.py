@@ -59,7 +59,11 @@ class Quirk:
 
 @dataclass
 class Report:
-    """A verification of one address space; version: of QEMU."""
+    """A verification of one address space; version: of QEMU.
+
+    addresses, accesses: how many a twin was asked about, by what they are, and how many
+    accesses it made, by kind
+    """
 
     tables: int
     leaves: int
@@ -69,13 +73,16 @@ class Report:
     checks: list[Check] = field(default_factory=list)
     disagreements: list[Disagreement] = field(default_factory=list)
     quirks: Counter[Quirk] = field(default_factory=Counter)
+    addresses: Counter[str] = field(default_factory=Counter)
+    accesses: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
     seed: int = 0
 
     def check(self, oracle: str, answered_by: str, aspect: str, *, asked: bool = True) -> Check:
-        """Return the check of that oracle and property, a new one if there is none."""
+        """Return the check of that oracle, answerer and property, a new one if there is none."""
         for check in self.checks:
-            if (check.oracle, check.aspect) == (oracle, aspect):
+            if (check.oracle, check.answered_by, check.aspect) == (oracle, answered_by, aspect):
                 return check
         self.checks.append(Check(oracle, answered_by, aspect, asked))
         return self.checks[-1]
@@ -92,9 +99,11 @@ class Report:
         One that nothing called for, such as CR2 where no fault is predicted, is none
         of them, as long as the same oracle checked anything at all.
         """
-        spoke = {check.oracle for check in self.checks if check.checked}
+        spoke = {(check.oracle, check.answered_by) for check in self.checks if check.checked}
         return [
             check
             for check in self.checks
-            if check.asked and not check.checked and (check.unchecked or check.oracle not in spoke)
+            if check.asked
+            and not check.checked
+            and (check.unchecked or (check.oracle, check.answered_by) not in spoke)
         ]

@@ -19,8 +19,10 @@ from ptlive.paging import control, rights
 from ptlive.paging.format import Kind
 from ptlive.paging.graph import HOLES
 from ptlive.paging.paths import leaves
+from ptlive.target.machine import QEMU
+from ptlive.target.still import StandStill
 from ptlive.verify import debug_walker, stepped, twin
-from ptlive.verify.fork import fork_of
+from ptlive.verify.ask_twin import ask_twin
 from ptlive.verify.question import questions
 from ptlive.verify.targets import choose
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from ptlive.target.attach import Target
     from ptlive.target.running import Guest
     from ptlive.verify.question import Question
+    from ptlive.verify.ram import Ram
 
 ORACLES = (twin.ORACLE, stepped.ORACLE, debug_walker.ORACLE)
 CODE_PAGES = 256
@@ -46,9 +49,15 @@ class Plan:
     """What to verify.
 
     oracles: of ORACLES; va: ask about these addresses only, uint64[n]; probes:
-    how many accesses (or translations) each oracle is asked for at most; root:
-    the options that name the root in a command, for reproducing; guest: the
+    how many accesses (or translations) each oracle is asked for at most; guest: the
     bundled guest that the target is, if it is one: its RAM can be forked
+    strays: how many random addresses the twin is asked besides; each_frame: whether it
+    is asked for each 4K frame inside larger pages; accels: under which accelerators,
+    by default the guest's own
+    ram: how the twin comes to the guest's RAM, if it was looked for; qemu: which program
+    the twin is; version: what that is, if it may be another than the guest's
+    root: the options that name guest and root in a command, for reproducing; rest: the
+    other arguments that choose what is asked
     """
 
     oracles: Sequence[str]
@@ -57,8 +66,19 @@ class Plan:
     va: U64 | None = None
     probes: int = 2000
     seed: int = 0
+    strays: int = 4096
+    each_frame: bool = False
+    accels: Sequence[str] = ()
     root: str = ""
+    rest: str = ""
     guest: Guest | None = None
+    ram: Ram | None = None
+    qemu: str = QEMU
+    version: str | None = None
+
+    def again(self, oracle: str) -> str:
+        """Return a command that asks everything again, but for the options in `root`."""
+        return f"ptlive verify{self.rest} --oracle {oracle} --seed {self.seed}"
 
 
 Progress = "Callable[[str, int, int], None]"
@@ -81,24 +101,26 @@ def verify(
     begun = time.monotonic()
     if set(plan.oracles) - {twin.ORACLE}:
         _check_root(target, space)
+    if twin.ORACLE in plan.oracles:
+        still = StandStill(target)
     graph = space.walk(plan.ranges)
-    if graph.tops.number.size == 0:
+    if graph.tops.number.size == 0 and plan.va is None:
         raise PtliveError(f"no address in these ranges is canonical in {space.format.name}")
     report = Report(
         tables=graph.tables,
         leaves=graph.leaves,
         reached=graph.reached(Kind.LEAF),
         holes=graph.reached(*HOLES),
-        version=target.version,
+        version=plan.version or target.version,
         seed=plan.seed,
     )
     if twin.ORACLE in plan.oracles:
-        progress(twin.ORACLE, 0, 1)
-        fork, by = fork_of(target, space, plan.guest), target.accelerator
-        twin.verify_twin(
-            report, space, graph, fork, by, plan.kinds, plan.root, va=plan.va, seed=plan.seed
-        )
-        progress(twin.ORACLE, 1, 1)
+        try:
+            ask_twin(report, target, space, graph, plan, progress)
+        except PtliveError:
+            still.check()  # whatever came of it, of tables that changed meanwhile it means nothing
+            raise
+        still.check()
     if stepped.ORACLE in plan.oracles:
         _ask_stepped(target, space, plan, graph, report, progress, witness)
     if debug_walker.ORACLE in plan.oracles:

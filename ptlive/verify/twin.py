@@ -1,38 +1,62 @@
-"""The twin's answers, arrays of them, held against the walker's predictions."""
+"""A whole verification by twins: what to ask, one twin after the other, and what they said."""
 
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ptlive.access_kind import Access
-from ptlive.analysis.report import Disagreement
-from ptlive.oracle.twin.ask import Jobs, ask
+from ptlive.oracle.twin.ask import Jobs as TwinJobs
+from ptlive.oracle.twin.ask import Round, ask
 from ptlive.oracle.twin.script import NO_HOME
-from ptlive.paging.access import ALLOWED, PAGE_FAULT, UNPREDICTABLE, Fault, check
-from ptlive.paging.words import outcome_words
-from ptlive.verify import quirks
-from ptlive.verify.stepped import NOT_OBSERVABLE, path_of
-from ptlive.verify.twin_jobs import FRAME, Asked, everything, exactly
+from ptlive.paging.access import ALLOWED, check
+from ptlive.verify import pkru
+from ptlive.verify.batches import Batches
+from ptlive.verify.lookup import used_entries
+from ptlive.verify.stepped import NOT_OBSERVABLE
+from ptlive.verify.twin_compare import ORACLE, Comparison
+from ptlive.verify.twin_jobs import Jobs
 from ptlive.verify.twin_tables import TablesAfter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ptlive.access_kind import AccessKind
-    from ptlive.analysis.report import Check, Report
-    from ptlive.arrays import U8, U32, U64, Bool, Index
+    from ptlive.analysis.report import Report
+    from ptlive.arrays import U64, Bool, Index
     from ptlive.oracle.twin.fork import Fork
     from ptlive.oracle.twin.script import Answers
     from ptlive.paging.access import Verdicts
     from ptlive.paging.graph import Graph
     from ptlive.space import AddressSpace
+    from ptlive.verify.twin_jobs import Asked
 
-ORACLE = "twin"
-# Of one kind of access and property, so many disagreements are told one by one.
-TOLD = 100
+__all__ = ["ORACLE", "Wanted", "verify_twin"]
+
+
+def _none() -> U64:
+    return np.zeros(0, dtype=np.uint64)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the twin is to be asked.
+
+    va: these addresses only, in place of every leaf and hole; strays: addresses, multiples
+    of 8, besides; each_frame: each 4K frame inside larger pages; seed: of what is random
+    options: that name guest and root in a command; again: a command that asks it all again
+    """
+
+    kinds: Sequence[AccessKind]
+    va: U64 | None = None
+    strays: U64 = field(default_factory=_none)
+    each_frame: bool = False
+    seed: int = 0
+    options: str = ""
+    again: str = f"ptlive verify --oracle {ORACLE}"
 
 
 def verify_twin(
@@ -41,188 +65,167 @@ def verify_twin(
     graph: Graph,
     fork: Fork,
     answered_by: str,
-    kinds: Sequence[AccessKind],
-    root: str,
-    *,
-    va: U64 | None = None,
-    seed: int = 0,
+    wanted: Wanted,
+    progress: Callable[[int, int], None] = lambda *_: None,
 ) -> None:
-    """Fork the guest, have the twin make every access, and fill the report.
+    """Fork the guest, have twins make every access, and fill the report.
 
-    answered_by: the twin's accelerator; root: options that name the root in a
-    command; va: these addresses only, in place of one in each leaf and hole
+    answered_by: the twin's accelerator; progress: told (done, all)
 
-    Raises PtliveError when the twin cannot answer.
+    Raises PtliveError when a twin cannot answer.
     """
-    space = dataclasses.replace(
-        space, controls=dataclasses.replace(space.controls, pkru=fork.control.pkru)
-    )
-    asked = everything(space, graph, seed) if va is None else exactly(space, graph, va)
-    comparison = _Comparison(report, space, asked, answered_by, root)
-    predicted: dict[AccessKind, tuple[Verdicts, Index]] = {}
-    for kind in kinds:
-        verdicts = check(asked.translations, space.controls, kind)
-        rows = np.flatnonzero(comparison.askable(verdicts))
-        predicted[kind] = verdicts, rows
-    jobs = Jobs(
-        addresses={
-            kind: asked.addresses(rows, write=kind.access is Access.WRITE)
-            for kind, (_, rows) in predicted.items()
-        },
-        homes={
-            kind: np.where(
-                verdicts.vector[rows] == ALLOWED, asked.arrive(rows, write=True), NO_HOME
-            )
-            for kind, (verdicts, rows) in predicted.items()
-            if kind.access is Access.WRITE
-        },
-        paint=np.unique(asked.arrive(np.flatnonzero(asked.reaches), write=False)),
-        tables=asked.tables,
-    )
-    replies = ask(fork, jobs)
-    reached: Bool = np.zeros(asked.translations.va.size, dtype=np.bool_)
-    written = reached.copy()
-    for kind, (verdicts, rows) in predicted.items():
-        comparison.hold(kind, verdicts, rows, replies.answers[kind], replies.borrowed)
-        allowed = rows[verdicts.vector[rows] == ALLOWED]
-        reached[allowed] = True
-        if kind.access is Access.WRITE:
-            written[allowed] = True
-    tables = TablesAfter(space, graph, asked, replies.tables)
-    tables.compare(report, reached, written, (ORACLE, answered_by, root))
+    run = _Run(report, space, graph, fork, answered_by, wanted)
+    jobs = Jobs(space, graph, wanted.kinds)
+    if wanted.va is not None:
+        batches = jobs.exactly(space.translate(wanted.va))
+        todo: Iterable[tuple[list[Asked], int]] = [(parts, 1) for parts in batches]
+        total = len(batches)
+    else:
+        every = Batches(jobs, graph, wanted.seed, wanted.strays, each_frame=wanted.each_frame)
+        if every.shared:
+            fault = report.check(ORACLE, answered_by, "fault")
+            fault.unchecked["shared: along other paths it was asked"] += every.shared
+        todo, total = every, every.total
+    run.tables = TablesAfter(space, graph, jobs.tables)
+    done = 0
+    progress(done, total)
+    for parts, count in todo:
+        run.ask(parts)
+        done += count
+        progress(done, total)
 
 
-class _Comparison:
-    """Fills a report with the answers to one kind of access after the other."""
+@dataclass
+class _Accesses:
+    """One kind of access to some rows of what is asked, as predicted under one PKRU."""
+
+    asked: Asked
+    kind: AccessKind
+    rows: Index
+    verdicts: Verdicts
+    comparison: Comparison
+
+    @property
+    def allowed(self) -> Index:
+        """The rows of accesses that are to happen."""
+        happens: Bool = self.verdicts.vector[self.rows] == ALLOWED
+        return self.rows[happens]
+
+    @property
+    def addresses(self) -> U64:
+        """Where to access."""
+        return self.asked.addresses(self.rows, write=self.kind.access is Access.WRITE)
+
+    @property
+    def homes(self) -> U64:
+        """Where writes are to arrive."""
+        happens = self.verdicts.vector[self.rows] == ALLOWED
+        return np.where(happens, self.asked.arrive(self.rows, write=True), NO_HOME)
+
+
+class _Run:
+    """Asks one twin after the other, and compares what each says."""
+
+    tables: TablesAfter
 
     def __init__(
-        self, report: Report, space: AddressSpace, asked: Asked, answered_by: str, root: str
+        self,
+        report: Report,
+        space: AddressSpace,
+        graph: Graph,
+        fork: Fork,
+        answered_by: str,
+        wanted: Wanted,
     ) -> None:
-        self._report, self._space, self._asked = report, space, asked
-        self._by, self._root = answered_by, root
+        self._report, self._graph, self._fork = report, graph, fork
+        self._by, self._wanted = answered_by, wanted
+        self._random = np.random.default_rng(wanted.seed)
+        self._turns = []
+        for value in pkru.values(space.controls):
+            known = dataclasses.replace(space.controls, pkru=value)
+            options = wanted.options + (f" --pkru {value:#x}" if known.pke else "")
+            control = dataclasses.replace(fork.control, pkru=value)
+            self._turns.append((dataclasses.replace(space, controls=known), control, options))
         for aspect in ("fault", "cr2", "frame"):
-            self._check(aspect)
+            report.check(ORACLE, answered_by, aspect)
         for aspect in NOT_OBSERVABLE:
             one = report.check(ORACLE, answered_by, aspect, asked=False)
             one.unchecked[f"no effect on an access under {answered_by}"] = report.reached
 
-    def askable(self, verdicts: Verdicts) -> Bool:
-        """Tell which accesses are made; count the others."""
-        unpredictable = verdicts.vector == UNPREDICTABLE
-        outside = (verdicts.vector == ALLOWED) & ~self._asked.reaches
-        fault = self._check("fault")
-        for rows, reason in (
-            (unpredictable, "a table lies in no memory: the tables do not say what happens"),
-            (outside, "not RAM, the root table, or a table with no free entry"),
-        ):
-            if rows.any():
-                fault.unchecked[reason] += int(rows.sum())
-        if self._asked.left:
-            fault.unchecked["more leaves or holes than one twin is asked about"] += self._asked.left
-        askable: Bool = ~unpredictable & ~outside
-        return askable
-
-    def hold(
-        self,
-        kind: AccessKind,
-        verdicts: Verdicts,
-        rows: Index,
-        seen: Answers,
-        borrowed: tuple[int, ...],
-    ) -> None:
-        """Compare outcome, error code, CR2 and where each access arrived.
-
-        borrowed: addresses of root entries that are the prober's in the twin
-        """
-        vector, code = verdicts.vector[rows], verdicts.error_code[rows]
-        # Through a self-map, a root entry is also an entry of a level below.
-        entry_pa = self._asked.translations.entry_pa[rows]
-        mine = np.isin(entry_pa, np.array(borrowed, dtype=np.uint64))
-        mine &= self._asked.translations.lvl[rows] < self._space.format.top
-        if mine.any():
-            reason = "a self-map shows the root entry that the prober borrows"
-            self._check("fault").unchecked[reason] += int(mine.sum())
-        agree = (seen.vector == vector) & (seen.error_code == code)
-        quirk = self._quirk(vector, code, seen, ~agree)
-        self._count(
-            "fault",
-            kind,
-            rows,
-            agree,
-            ~quirk & ~mine,
-            lambda at: (
-                outcome_words(int(vector[at]), int(code[at])),
-                outcome_words(int(seen.vector[at]), int(seen.error_code[at])),
-            ),
+    def ask(self, parts: list[Asked]) -> None:
+        """Have one twin make all these accesses, and compare."""
+        turns = [self._predict(parts, turn) for turn in range(len(self._turns))]
+        rounds = [
+            Round(self._turns[turn][1], _joined(accesses), _joined(accesses, homes=True))
+            for turn, accesses in enumerate(turns)
+            if turn and accesses
+        ]
+        reads = [part for part in parts if {k.access for k in part.kinds} != {Access.WRITE}]
+        paint = [part.arrive(np.flatnonzero(part.reaches), write=False) for part in reads]
+        jobs = TwinJobs(
+            addresses=_joined(turns[0]),
+            homes=_joined(turns[0], homes=True),
+            paint=np.unique(np.concatenate([_none(), *paint])),
+            tables=self.tables.frames,
+            rounds=rounds,
         )
-        write = kind.access is Access.WRITE
-        faulted = (agree | quirk) & ~mine & (vector == PAGE_FAULT)
-        va = self._asked.addresses(rows, write=write)
-        self._count(
-            "cr2",
-            kind,
-            rows,
-            seen.cr2 == va,
-            faulted,
-            lambda at: (f"{int(va[at]):#x}", f"{int(seen.cr2[at]):#x}"),
-        )
-        arrive = self._asked.arrive(rows, write=write)
-        reached = seen.landed if write else seen.frame == arrive & ~(FRAME - np.uint64(1))
-        allowed = agree & ~mine & (vector == ALLOWED)
-        self._count(
-            "frame",
-            kind,
-            rows,
-            reached,
-            allowed,
-            lambda at: (
-                f"reaches {int(arrive[at]):#x}",
-                "lands elsewhere" if write else f"reaches {int(seen.frame[at]):#x}",
-            ),
+        fork = dataclasses.replace(self._fork, control=self._turns[0][1])
+        replies = ask(fork, jobs)
+        answered = [replies.answers, *replies.rounds]
+        asked = [turns[0], *(accesses for accesses in turns[1:] if accesses)]
+        reached, written = [_none()], [_none()]
+        for accesses, answers in zip(asked, answered, strict=True):
+            for one, seen in _split(accesses, answers):
+                one.comparison.hold(one.kind, one.verdicts, one.rows, seen, replies.borrowed)
+                reached.append(one.asked.translations.va[one.allowed])
+                if one.kind.access is Access.WRITE:
+                    written.append(one.asked.translations.entry_pa[one.allowed])
+                self._report.accesses[one.kind.name] += one.rows.size
+        for part in parts:
+            self._report.addresses[part.what] += part.translations.va.size
+        used = used_entries(self._graph, np.unique(np.concatenate(reached)))
+        who = (ORACLE, self._by, f"{self._wanted.again}{self._wanted.options}")
+        self.tables.compare(
+            self._report, replies.tables, used, np.unique(np.concatenate(written)), who
         )
 
-    def _quirk(self, vector: U8, code: U32, seen: Answers, differs: Bool) -> Bool:
-        """Count and return what a known quirk explains."""
-        reserved = (vector == PAGE_FAULT) & ((code & np.uint32(Fault.RSVD)) != 0)
-        without_p = (seen.vector == vector) & (seen.error_code == code & ~np.uint32(Fault.P))
-        explained: Bool = differs & reserved & without_p & (self._by == "TCG")
-        if explained.any():
-            count = int(explained.sum())
-            self._report.quirks[quirks.RESERVED_WITHOUT_P] += count
-            self._check("fault").unchecked[f"quirk {quirks.RESERVED_WITHOUT_P.name}"] += count
-        return explained
+    def _predict(self, parts: list[Asked], turn: int) -> list[_Accesses]:
+        """Predict all accesses under the first PKRU; under another those that depend on it."""
+        space, _, options = self._turns[turn]
+        found = []
+        for part in parts:
+            comparison = Comparison(self._report, space, part, self._by, options)
+            for kind in part.kinds:
+                if turn:
+                    rows = pkru.depending(part.translations, kind, self._random)
+                    if not rows.size:
+                        continue
+                    verdicts = check(part.translations, space.controls, kind)
+                    rows = rows[comparison.askable(verdicts, kind, count=False)[rows]]
+                else:
+                    verdicts = check(part.translations, space.controls, kind)
+                    rows = np.flatnonzero(comparison.askable(verdicts, kind))
+                found.append(_Accesses(part, kind, rows, verdicts, comparison))
+        return found
 
-    def _check(self, aspect: str) -> Check:
-        return self._report.check(ORACLE, self._by, aspect)
 
-    def _count(
-        self,
-        aspect: str,
-        kind: AccessKind,
-        rows: Index,
-        agree: Bool,
-        counted: Bool,
-        say: Callable[[int], tuple[str, str]],
-    ) -> None:
-        """Count what agrees and what does not among `counted`; tell each that does not."""
-        one = self._check(aspect)
-        one.agreed += int((agree & counted).sum())
-        wrong = np.flatnonzero(~agree & counted)
-        one.disagreed += wrong.size
-        write = kind.access is Access.WRITE
-        for at in wrong[:TOLD].tolist():
-            va = self._asked.addresses(rows[at : at + 1], write=write)
-            predicted, observed = say(at)
-            self._report.disagreements.append(
-                Disagreement(
-                    va=int(va[0]),
-                    access=kind.name,
-                    oracle=ORACLE,
-                    aspect=aspect,
-                    predicted=predicted,
-                    observed=observed,
-                    path=path_of(self._space.translate(va), 0),
-                    reproduce=f"ptlive verify {int(va[0]):#x} --oracle {ORACLE} "
-                    f"--access {kind.name}{self._root}",
-                )
-            )
+def _joined(accesses: list[_Accesses], *, homes: bool = False) -> dict[AccessKind, U64]:
+    """Return the addresses of each kind of access (or the homes of each kind of write)."""
+    found: dict[AccessKind, list[U64]] = {}
+    for one in accesses:
+        if not homes:
+            found.setdefault(one.kind, []).append(one.addresses)
+        elif one.kind.access is Access.WRITE:
+            found.setdefault(one.kind, []).append(one.homes)
+    return {kind: np.concatenate(columns) for kind, columns in found.items()}
+
+
+def _split(
+    accesses: list[_Accesses], answers: Mapping[AccessKind, Answers]
+) -> Iterable[tuple[_Accesses, Answers]]:
+    """Yield for each set of accesses the answers to it: the reverse of `_joined`."""
+    at = dict.fromkeys(answers, 0)
+    for one in accesses:
+        first = at[one.kind]
+        at[one.kind] = first + one.rows.size
+        yield one, answers[one.kind].part(slice(first, at[one.kind]))

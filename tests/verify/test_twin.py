@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,13 +14,14 @@ from ptlive.analysis.report import Report
 from ptlive.guests.menu_lines import read_menu
 from ptlive.memory.ram_map import Kind, RamMap, Region
 from ptlive.oracle.twin.ask import Jobs, Replies
+from ptlive.oracle.twin.fork import Control, Fork
 from ptlive.oracle.twin.paint import NO_FRAME, named, painted
 from ptlive.oracle.twin.script import PAGE_FAULT, Answers, tokens
 from ptlive.paging.access import Controls
 from ptlive.paging.formats import x86_64
 from ptlive.space import AddressSpace, open_space
 from ptlive.target.attach import attach
-from ptlive.verify import twin
+from ptlive.verify import pkru, twin
 from ptlive.verify.run import Plan, verify
 from tests.paging.plain_ram import FRAME, PlainRam
 from tests.reference import sdm
@@ -73,13 +73,13 @@ def ram() -> PlainRam:
     return memory
 
 
-def space_of(memory: PlainRam) -> AddressSpace:
+def space_of(memory: PlainRam, value: int | None = None) -> AddressSpace:
     return AddressSpace(
         format=x86_64.make_levels(4, maxphyaddr=40),
         memory=memory,
         root=np.zeros(1, dtype=np.uint64),
         origin="cr3",
-        controls=Controls(wp=True, smep=True, smap=True, nxe=True, pke=True, pkru=None),
+        controls=Controls(wp=True, smep=True, smap=True, nxe=True, pke=True, pkru=value),
         ram_map=RamMap([Region(0, FRAMES * FRAME - 1, Kind.RAM, "ram", 0)]),
         vcpu=1,
         not_modelled={},
@@ -99,9 +99,19 @@ class ReferenceTwin:
         words_now = self.memory.table(0, FRAMES * FRAME // 8)
         live = {8 * int(at): int(words_now[at]) for at in np.flatnonzero(words_now)}
         assert not any(live.get(at, 0) & P for at in words), "painted over a present entry"
+        self.machine = replace(MACHINE, pkru=fork.control.pkru)
         answers = {}
         for kind, addresses in jobs.addresses.items():
             answers[kind] = self._answers(kind, addresses, jobs.homes.get(kind), words, live)
+        rounds = []
+        for more in jobs.rounds:
+            self.machine = replace(MACHINE, pkru=more.control.pkru)
+            rounds.append(
+                {
+                    kind: self._answers(kind, addresses, more.homes.get(kind), words, live)
+                    for kind, addresses in more.addresses.items()
+                }
+            )
         tables = np.zeros((jobs.tables.size, 512), dtype=np.uint64)
         for row, table in enumerate(jobs.tables.tolist()):
             for index in range(512):
@@ -109,7 +119,7 @@ class ReferenceTwin:
         if self.lie:
             for kind, one in answers.items():
                 self.lie(kind, one, tables)
-        return Replies(answers, tables, 0.1, ())
+        return Replies(answers, tables, 0.1, (), rounds)
 
     def _qword(self, address: int) -> int | None:
         return self.memory.value(address) if address < FRAMES * FRAME else None
@@ -127,7 +137,7 @@ class ReferenceTwin:
             tokens(0, n),
         )
         for at, va in enumerate(addresses.tolist()):
-            seen = sdm.access(MACHINE, self._qword, 0, va, asked)
+            seen = sdm.access(self.machine, self._qword, 0, va, asked)
             if seen.vector:
                 one.vector[at], one.error_code[at] = seen.vector, seen.error_code or 0
                 one.value[at] = va if seen.vector == PAGE_FAULT else 0
@@ -146,14 +156,28 @@ class ReferenceTwin:
         return one
 
 
-def run(monkeypatch: pytest.MonkeyPatch, lie: Any = None) -> Report:
+FORK = Fork(
+    ram="none",
+    size=FRAMES * FRAME,
+    low_ram=FRAMES * FRAME,
+    root=0,
+    control=Control(cr0=1 << 31, cr4=1 << 22 | 1 << 5, efer=1 << 10),
+)
+
+
+def run(
+    monkeypatch: pytest.MonkeyPatch,
+    lie: Any = None,
+    value: int | None = MACHINE.pkru,
+    **wanted: Any,
+) -> Report:
     memory = ram()
-    space = space_of(memory)
+    space = space_of(memory, value)
     monkeypatch.setattr(twin, "ask", ReferenceTwin(memory, lie).ask)
     graph = space.walk()
     report = Report(tables=0, leaves=0, reached=0, holes=0, version="")
-    fork: Any = SimpleNamespace(control=SimpleNamespace(pkru=MACHINE.pkru))
-    twin.verify_twin(report, space, graph, fork, "TCG", list(ACCESS_KINDS.values()), "")
+    kinds = list(ACCESS_KINDS.values())
+    twin.verify_twin(report, space, graph, FORK, "TCG", twin.Wanted(kinds, **wanted))
     return report
 
 
@@ -248,6 +272,37 @@ def test_each_lie_is_caught_and_told(
     report = run(monkeypatch, lie)
     assert {one.aspect for one in report.disagreements} == {aspect}
     assert report.disagreed == len(report.disagreements) == 1
+
+
+def test_where_pkru_is_not_known_each_key_is_told_under_every_combination(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = run(monkeypatch)
+    report = run(monkeypatch, value=None)
+    assert report.disagreements == []
+    # Two pages with keys, and those with key 0, under three values more.
+    assert sum(report.accesses.values()) > sum(known.accesses.values()) + 3 * 6
+
+
+def test_an_answer_that_is_wrong_under_one_value_of_pkru_is_caught_and_names_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Deaf(ReferenceTwin):
+        def ask(self, fork: Any, jobs: Jobs) -> Replies:
+            deaf = [replace(more, control=fork.control) for more in jobs.rounds]
+            return super().ask(fork, replace(jobs, rounds=deaf))
+
+    memory = ram()
+    space = space_of(memory)
+    monkeypatch.setattr(twin, "ask", Deaf(memory).ask)
+    report = Report(tables=0, leaves=0, reached=0, holes=0, version="")
+    kinds = [ACCESS_KINDS["user-read"], ACCESS_KINDS["user-write"]]
+    twin.verify_twin(report, space, space.walk(), FORK, "TCG", twin.Wanted(kinds))
+    assert report.disagreements
+    first, *others = pkru.values(space.controls)
+    assert not any(f"--pkru {first:#x}" in one.reproduce for one in report.disagreements)
+    for value in others:
+        assert any(f"--pkru {value:#x}" in one.reproduce for one in report.disagreements)
 
 
 @pytest.mark.qemu

@@ -10,14 +10,14 @@ import numpy as np
 from ptlive.access_kind import Access
 from ptlive.oracle.twin.paint import painted
 from ptlive.oracle.twin.run import run
-from ptlive.oracle.twin.script import CopyFrames, Poke, Probe
+from ptlive.oracle.twin.script import CopyFrames, Poke, Probe, SetControl
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ptlive.access_kind import AccessKind
     from ptlive.arrays import U64
-    from ptlive.oracle.twin.fork import Fork
+    from ptlive.oracle.twin.fork import Control, Fork
     from ptlive.oracle.twin.script import Answers, Step
 
 # Fetches come last: a write to a page whose code has been translated is slow.
@@ -26,6 +26,15 @@ _ORDER = (Access.WRITE, Access.READ, Access.FETCH)
 
 def _none() -> U64:
     return np.zeros(0, dtype=np.uint64)
+
+
+@dataclass(frozen=True)
+class Round:
+    """More accesses, in the same twin, with other control registers; see `Jobs`."""
+
+    control: Control
+    addresses: Mapping[AccessKind, U64]
+    homes: Mapping[AccessKind, U64]
 
 
 @dataclass(frozen=True)
@@ -39,33 +48,51 @@ class Jobs:
     paint: physical addresses, multiples of 8 in RAM, of the words that are to name
         their frame; in a page table only words that are entries not in use
     tables: frames to return as they are afterwards
+    rounds: what to ask after all that, one after the other
     """
 
     addresses: Mapping[AccessKind, U64]
     homes: Mapping[AccessKind, U64] = field(default_factory=dict)
     paint: U64 = field(default_factory=_none)
     tables: U64 = field(default_factory=_none)
+    rounds: Sequence[Round] = ()
 
 
 @dataclass(frozen=True)
 class Replies:
     """What the twin's MMU did: its answers, and `tables` uint64[n, 512] as it left them.
 
-    borrowed: addresses of the root entries that the prober took
+    borrowed: addresses of the root entries that the prober took; rounds: the answers of
+    each further round
     """
 
     answers: Mapping[AccessKind, Answers]
     tables: U64
     seconds: float
     borrowed: tuple[int, ...]
+    rounds: Sequence[Mapping[AccessKind, Answers]] = ()
 
 
 def ask(fork: Fork, jobs: Jobs, *, seconds: float | None = None) -> Replies:
     """Make all accesses of the jobs in one twin; see `run` for the time limit and errors."""
-    kinds = sorted(jobs.addresses, key=lambda kind: _ORDER.index(kind.access))
     script: list[Step] = [Poke(jobs.paint, painted(jobs.paint))]
-    script += [Probe(kind, jobs.addresses[kind], jobs.homes.get(kind)) for kind in kinds]
+    orders = [_probes(script, jobs.addresses, jobs.homes)]
+    for one in jobs.rounds:
+        script.append(SetControl(one.control))
+        orders.append(_probes(script, one.addresses, one.homes))
     script.append(CopyFrames(jobs.tables))
     outcome = run(fork, script, seconds=seconds)
-    answers = dict(zip(kinds, outcome.answers, strict=True))
-    return Replies(answers, outcome.frames[0], outcome.seconds, outcome.borrowed)
+    left = iter(outcome.answers)
+    answers = [dict(zip(kinds, left, strict=False)) for kinds in orders]
+    return Replies(answers[0], outcome.frames[0], outcome.seconds, outcome.borrowed, answers[1:])
+
+
+def _probes(
+    script: list[Step],
+    addresses: Mapping[AccessKind, U64],
+    homes: Mapping[AccessKind, U64],
+) -> list[AccessKind]:
+    """Add the accesses to a script, and return the order of their kinds."""
+    kinds = sorted(addresses, key=lambda kind: _ORDER.index(kind.access))
+    script += [Probe(kind, addresses[kind], homes.get(kind)) for kind in kinds]
+    return kinds

@@ -91,6 +91,16 @@ class Answers:
     value: U64
     token: U64
 
+    def part(self, rows: slice) -> Answers:
+        """Return the answers of some of the accesses."""
+        return Answers(
+            kind=self.kind,
+            vector=self.vector[rows],
+            error_code=self.error_code[rows],
+            value=self.value[rows],
+            token=self.token[rows],
+        )
+
     @property
     def allowed(self) -> Bool:
         """Whether the access happened."""
