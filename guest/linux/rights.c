@@ -21,6 +21,9 @@ static void make(const char *kind, uint64_t n, int prot, enum touched touched)
 		say("without %s: the kernel refused", kind);
 		return;
 	}
+	/* mprotect may leave R/W at 0 for a write to set. */
+	if (touched == WRITTEN && prot & W)
+		write_to(va, PAGE, n);
 	remember((struct area){ kind, va, PAGE, n, PAGE, prot, touched });
 }
 
@@ -68,32 +71,45 @@ void make_xonly(uint64_t n)
 		say("without xonly: no protection keys, with which Linux makes it");
 }
 
-/* A page for each key, its own rights in PKRU: none denied, AD, WD, both, none ... */
+static uint32_t pkru(void)
+{
+	uint32_t a, d;
+
+	asm volatile("rdpkru" : "=a"(a), "=d"(d) : "c"(0));
+	return a;
+}
+
+/* PKRU has two bits for each key: AD and WD (SDM vol. 3A, 4.6.2). */
+static void deny(unsigned key, unsigned rights)
+{
+	uint32_t value = (pkru() & ~(3u << 2 * key)) | rights << 2 * key;
+
+	asm volatile("wrpkru" : : "a"(value), "c"(0), "d"(0) : "memory");
+}
+
+/* Two pages for each key, which has its own rights in PKRU: none denied, AD, WD, both, none ... */
 void make_keys(uint64_t n)
 {
 	for (uint64_t i = 0; i < n; i++) {
 		uint64_t va = small_pages(0, 2, R | W);
-		long key = has_keys() ? allocate_key(i % 4) : -1;
+		long key = has_keys() ? allocate_key(0) : -1;
 
 		if (key < 0 || failed(va)) {
 			say("without %u of %u keys: %s", n - i, n,
-			    has_keys() ? "the CPU's are all in use" : "the CPU has none, or Linux does not use them");
+			    has_keys() ? "all others are in use" :
+					 "the CPU has none, or Linux does not use them");
 			break;
 		}
-		/* PKRU would deny it once the page has the key. */
+		if (protect_key(va, 2 * PAGE, R | W, key) < 0)
+			continue;
 		write_to(va, PAGE, 2);
-		if (protect_key(va, 2 * PAGE, R | W, key) == 0)
-			remember((struct area){ "keys", va, PAGE, 2, PAGE, R | W, WRITTEN });
+		deny(key, i % 4);
+		remember((struct area){ "keys", va, PAGE, 2, PAGE, R | W, WRITTEN });
 	}
 }
 
-/* With PKRU as it stays. */
 void say_pkru(void)
 {
-	uint32_t pkru, d;
-
-	if (!has_keys())
-		return;
-	asm volatile("rdpkru" : "=a"(pkru), "=d"(d) : "c"(0));
-	say("pkru value=%8x", (uint64_t)pkru);
+	if (has_keys())
+		say("pkru value=%8x", (uint64_t)pkru());
 }

@@ -14,7 +14,7 @@ static const char *const devices[] = {
 
 static bool have_swap(void)
 {
-	for (unsigned i = 0; i < sizeof(devices) / sizeof(devices[0]); i++)
+	for (unsigned i = 0; in_our_guest() && i < sizeof(devices) / sizeof(devices[0]); i++)
 		if (swap_on(devices[i]) == 0)
 			return true;
 	/* Somebody may have turned one on. */

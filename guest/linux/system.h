@@ -20,8 +20,6 @@ enum { SHARED = 0x01, PRIVATE = 0x02, ANONYMOUS = 0x20, NORESERVE = 0x4000, HUGE
 #define HUGETLB_SIZE(bits) ((bits) << 26)
 
 enum { MADV_HUGEPAGE = 14, MADV_NOHUGEPAGE = 15, MADV_PAGEOUT = 21 };
-enum { PKEY_DISABLE_ACCESS = 1, PKEY_DISABLE_WRITE = 2 };
-
 enum { O_RDONLY = 0, O_WRONLY = 1 };
 
 long open_file(const char *path, int how);

@@ -149,9 +149,18 @@ bool hexadecimal(const char **text, uint64_t *number)
 	return digits(text, 16, number);
 }
 
+bool in_our_guest(void)
+{
+	long fd = open_file("/ptlive-guest", O_RDONLY);
+
+	if (fd >= 0)
+		close_file(fd);
+	return fd >= 0;
+}
+
 static bool put_file(const char *path, const struct line *line)
 {
-	long fd = open_file(path, O_WRONLY), written;
+	long fd = in_our_guest() ? open_file(path, O_WRONLY) : -1, written;
 
 	if (fd < 0)
 		return false;

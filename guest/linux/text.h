@@ -28,9 +28,18 @@ bool decimal(const char **text, uint64_t *number);
 bool hexadecimal(const char **text, uint64_t *number);
 
 /* Of small files, such as those of /proc and /sys; all are false for one that is not there. */
-bool set_number(const char *path, uint64_t number);
 bool get_number(const char *path, uint64_t *number);
-bool set_text(const char *path, const char *text);
 bool file_has(const char *path, const char *text);
+
+/* Changes a setting of the whole system: in our guest only, see in_our_guest(). */
+bool set_number(const char *path, uint64_t number);
+bool set_text(const char *path, const char *text);
+
+/*
+ * Whether this system is there for us.  The program is a static one that would run on any Linux,
+ * as root on the computer of whoever built it: there it must neither take memory out of the
+ * system's hands nor turn on swap.  Our initramfs has a file that says so.
+ */
+bool in_our_guest(void);
 
 #endif

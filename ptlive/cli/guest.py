@@ -104,10 +104,10 @@ def start(
         try:
             _tell(f"booting {kind}")
             said = launch.wait_ready(started, made)
+            seen = read_witness(_log(started)) if order else None
         except BaseException:
             launch.stop(started)
             raise
-    seen = read_witness(started.serial_log.read_text(errors="replace")) if order else None
     if as_json:
         more = {"witness": dataclasses.asdict(seen)} if seen else {}
         print_json({"schema": "ptlive.guest/1", "guests": [_as_json(started) | more]})
@@ -157,7 +157,7 @@ def witness(name: str | None, as_json: bool) -> int:
     one = running.find(name)
     if one is None:
         raise PtliveError("no bundled guest is running")
-    seen = read_witness(one.serial_log.read_text(errors="replace"))
+    seen = read_witness(_log(one))
     if as_json:
         print_json({"schema": "ptlive.witness/1", "guest": one.name, **dataclasses.asdict(seen)})
         return DONE
@@ -244,6 +244,14 @@ def list_(as_json: bool) -> int:
     header = ("name", "kind", "levels", "accel", "memory", "pid", "up", "gdb stub")
     print_lines(in_columns(header, rows, "  > >>>"))
     return DONE
+
+
+def _log(one: Guest) -> str:
+    """Return what a guest said on its serial port. Raises PtliveError."""
+    try:
+        return one.serial_log.read_text(errors="replace")
+    except OSError as error:
+        raise PtliveError(f"cannot read {one.serial_log}: {error.strerror}") from error
 
 
 def _as_json(one: Guest) -> dict[str, Any]:

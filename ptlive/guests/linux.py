@@ -42,6 +42,8 @@ echo "linux: levels=$levels release=$(uname -r)"
 while :; do setsid -c sh < /dev/ttyS0 > /dev/ttyS0 2>&1; done
 """
 
+_MARK = b"a guest of ptlive\n"
+
 # The guest keeps its address randomisation: an analyzer has to cope with it.
 # panic=-1 makes a crash a reboot, which -no-reboot makes the end of QEMU.
 _COMMAND_LINE = "console=ttyS0 quiet panic=-1"
@@ -109,7 +111,7 @@ def _check_kernel(path: Path) -> None:
 
 def _initramfs(busybox: bytes, program: bytes) -> Path:
     """Return the path of the archive in the cache, made when its content is new."""
-    digest = hashlib.sha256(_INIT + busybox + program).hexdigest()[:16]
+    digest = hashlib.sha256(_INIT + busybox + program + _MARK).hexdigest()[:16]
     path = debian.cache_folder() / f"initramfs-{digest}.gz"
     if not path.exists():
         names = ("bin", "dev", "proc", "sys", "tmp")
@@ -120,6 +122,8 @@ def _initramfs(busybox: bytes, program: bytes) -> Path:
             initramfs.program("bin/busybox", busybox),
             initramfs.program("bin/mapper", program),
             initramfs.program("init", _INIT),
+            # Without it the mapper changes no setting of the system that it runs on.
+            initramfs.program("ptlive-guest", _MARK),
         ]
         debian.write_whole(path, initramfs.archive(entries))
     return path

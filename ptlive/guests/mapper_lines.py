@@ -33,6 +33,7 @@ _SUM = re.compile(
 _PARKED = re.compile(
     rf"parked pid={_NUMBER} how=(?P<park>spin|sleep|exit) lines=(?P<lines>{_NUMBER})"
 )
+_FAILED = re.compile(r"failed: (?P<why>.{1,200})")
 _PREFIX = "mapper: "
 
 
@@ -105,7 +106,7 @@ def read_witness(log: str) -> Witness:
     """Return the last finished run of the mapper in a serial log.
 
     Lines that are not the mapper's, or not whole, are passed over, the latter counted.
-    Raises PtliveError if there is no such run.
+    Raises PtliveError if there is no such run, or one that failed.
     """
     found: Witness | None = None
     current: Witness | None = None
@@ -121,6 +122,8 @@ def read_witness(log: str) -> Witness:
             current.park = parked["park"]
             current.lost = max(_number(parked["lines"]) - whole - 1, 0)
             found, current = current, None
+        elif current and (failed := _FAILED.fullmatch(said)):
+            raise PtliveError(f"the guest's mapper failed: {failed['why']}")
         elif current:
             whole += _take(current, said)
     if not found:

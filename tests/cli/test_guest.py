@@ -1,0 +1,183 @@
+"""`ptlive guest`: options, and what is printed of a guest that somebody else has booted."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ptlive.target import launch, running
+from ptlive.target.running import Guest as Bundled
+from tests.guests.test_mapper_lines import RUN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from ptlive.guests import Recipe
+    from ptlive.target.machine import Machine
+    from tests.cli.conftest import Done
+
+
+class Launched:
+    """Stands in for the launcher: what it was asked to boot, and what that guest says."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log = "".join(RUN) + "linux: levels=5 release=6.1\n"
+        self.recipe: Recipe | None = None
+        self.machine: Machine | None = None
+        self.stopped = 0
+
+    def start(self, recipe: Recipe, machine: Machine, **_: Any) -> Bundled:
+        self.recipe, self.machine = recipe, machine
+        return self.guest()
+
+    def stop(self, _guest: Bundled) -> None:
+        self.stopped += 1
+
+    def guest(self) -> Bundled:
+        (self.folder / "serial.log").write_text(self.log)
+        return Bundled(
+            name="linux",
+            kind="linux",
+            levels=5,
+            accelerator="tcg",
+            memory=512 << 20,
+            cpus=1,
+            pid=1,
+            process_started=1,
+            started=0.0,
+            gdb="unix:/gdb",
+            qmp="unix:/qmp",
+            serial="unix:/serial",
+            ram="/ram",
+            folder=str(self.folder),
+            socket_folder=str(self.folder),
+            symbols=None,
+            command=["qemu"],
+        )
+
+
+@pytest.fixture
+def launched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launched:
+    made = Launched(tmp_path)
+    monkeypatch.setattr(launch, "start", made.start)
+    monkeypatch.setattr(launch, "stop", made.stop)
+    monkeypatch.setattr(launch, "wait_ready", lambda *_: "linux: levels=5 release=6.1")
+    monkeypatch.setattr(running, "find", lambda _=None: made.guest())
+    return made
+
+
+@pytest.mark.parametrize(
+    "option", [("--map", "all"), ("--kernel", "/k"), ("--append", "pti=on"), ("--map", "nonsense")]
+)
+def test_options_of_linux_do_not_fit_the_menu_guest(
+    refused: Callable[..., str], launched: Launched, option: tuple[str, str]
+) -> None:
+    said = refused("guest", "start", "menu", *option)
+    assert said == f"{option[0]} is for the linux guest; menu has no use for it"
+    assert launched.recipe is None
+
+
+def test_a_kind_that_there_is_not_is_refused_before_anything_boots(
+    refused: Callable[..., str], launched: Launched
+) -> None:
+    said = refused("guest", "start", "linux", "--map", "thp=2,dog")
+    assert said.startswith("'dog' is nothing that the Linux guest maps: there are all, shared,")
+    assert launched.recipe is None
+
+
+def test_without_options_the_recipe_is_the_usual_one(
+    ptlive: Callable[..., Done], launched: Launched
+) -> None:
+    done = ptlive("guest", "start", "linux")
+    assert done.status == 0
+    assert launched.recipe is not None
+    assert launched.recipe.memory == 512 << 20
+    assert "witness" not in done.out
+
+
+def test_start_tells_what_was_mapped_and_what_could_not_be(
+    ptlive: Callable[..., Done], launched: Launched
+) -> None:
+    done = ptlive("guest", "start", "linux", "--map", "huge1g", "--memory", "3G")
+    assert done.out.split("\n")[:4] == [
+        "linux is up: linux: levels=5 release=6.1",
+        "  process 86 mapped 4 pages and spins in user mode",
+        "  without high: user addresses end at 2^47 (no five levels)",
+        "  ptlive guest witness linux",
+    ]
+    assert launched.recipe is not None
+    assert launched.machine is not None
+    assert launched.recipe.memory == (2 << 30) + (512 << 20)
+    assert launched.machine.memory == 3 << 30  # the user's word is the last
+
+
+def test_start_as_json_has_the_witness(ptlive: Callable[..., Done], launched: Launched) -> None:
+    value = json.loads(ptlive("guest", "start", "linux", "--map", "thp", "--json").out)
+    (one,) = value["guests"]
+    assert one["folder"] == str(launched.folder)
+    assert (one["witness"]["pid"], one["witness"]["pkru"]) == (86, 0x55555E44)
+    assert one["witness"]["pages"][0]["pfn"] == 0x3001
+    assert one["witness"]["without"] == ["high: user addresses end at 2^47 (no five levels)"]
+
+
+def test_a_mapper_that_died_ends_the_guest(ptlive: Callable[..., Done], launched: Launched) -> None:
+    launched.log = RUN[0] + "mapper: failed: the process that maps has died\n"
+    done = ptlive("guest", "start", "linux", "--map", "thp")
+    assert done.status == 2
+    assert "ptlive: the guest's mapper failed: the process that maps has died\n" in done.err
+    assert launched.stopped == 1
+
+
+def test_the_witness_is_printed_a_line_for_each_address(
+    ptlive: Callable[..., Done], launched: Launched
+) -> None:
+    launched.log = launched.log.replace("lines=7", "lines=9")
+    assert ptlive("guest", "witness").out.split("\n") == [
+        "pid  kind  linear address      size  prot  touched  key  kernel says",
+        " 86  thp   0x00007f1caee01000  2M    rw-   written    3  "
+        "frame 0x3001, exclusive, file or shared",
+        " 86  swap  0x00007f1cb0132000  4K    r-x   read       0  swapped out",
+        "without high: user addresses end at 2^47 (no five levels)",
+        "2 lines did not arrive whole",
+        "",
+    ]
+
+
+def test_the_witness_as_json(ptlive: Callable[..., Done], launched: Launched) -> None:
+    value = json.loads(ptlive("guest", "witness", "linux", "--json").out)
+    assert (value["schema"], value["guest"], value["lost"]) == ("ptlive.witness/1", "linux", 0)
+    assert value["sums"][0]["pages"] == 4
+
+
+def test_a_guest_without_a_witness_is_told(refused: Callable[..., str], launched: Launched) -> None:
+    launched.log = "linux: levels=5\n"
+    assert "has no witness: start it with --map" in refused("guest", "witness")
+
+
+def test_a_log_that_is_gone_is_told(
+    refused: Callable[..., str], launched: Launched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = launched.guest()
+    (launched.folder / "serial.log").unlink()
+    monkeypatch.setattr(running, "find", lambda _=None: gone)
+    assert "serial.log: No such file or directory" in refused("guest", "witness")
+
+
+def test_no_guest_has_no_witness(
+    refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "find", lambda _=None: None)
+    assert refused("guest", "witness") == "no bundled guest is running"
+
+
+def test_what_a_guest_says_does_not_steer_the_terminal(
+    ptlive: Callable[..., Done], launched: Launched
+) -> None:
+    launched.log = launched.log.replace("without high", "without \x1b[2Jhigh")
+    said = ptlive("guest", "witness").out
+    assert "\x1b" not in said
+    assert "without \\x1b[2Jhigh" in said
