@@ -36,6 +36,11 @@ def read_pkru(qmp: Qmp, vcpu: int, announce: Callable[[str], None]) -> int | Non
 
     The guest must be stopped; it stays as it is. announce: see `scratch`.
     """
+    # Only migration looks first whether every device can be saved; QEMU 7.2 dies of
+    # xen-save-devices-state where one cannot, such as an NVMe disk.
+    state = qmp.command("query-migrate")
+    if not isinstance(state, dict) or state.get("blocked-reasons"):
+        return None
     for folder in folders(_LONGEST):
         try:
             with scratch(folder, announce) as file:

@@ -22,6 +22,7 @@ from ptlive.space import AddressSpace, open_space
 from ptlive.target import launch
 from ptlive.target.attach import attach
 from ptlive.target.machine import Machine
+from ptlive.target.saved_state import read_pkru
 from ptlive.wire.qmp import Qmp
 from tests.guests.prompt import at_the_prompt
 
@@ -205,6 +206,14 @@ def test_several_processes_share_frames(five: Booted) -> None:
     assert len(frames) == KINDS["shared"][0]
     assert all(found == frames[five.witness.pid] for found in frames.values())
     assert len(set(places)) == len(places) == 4 * (KINDS["shared"][0] + 1)
+
+
+@pytest.mark.qemu
+def test_a_disk_that_cannot_be_saved_is_not_asked_for_pkru(five: Booted) -> None:
+    """QEMU 7.2 died of it, and the user's guest with it."""
+    with Qmp(five.guest.qmp) as qmp:
+        assert read_pkru(qmp, 1, lambda _: None) is None
+    assert five.guest.alive
 
 
 @pytest.mark.qemu

@@ -73,6 +73,13 @@ def test_a_kernel_gets_its_initramfs_and_command_line() -> None:
     assert "-initrd" not in build(Machine())
 
 
+def test_a_guest_that_may_swap_has_a_disk_for_it() -> None:
+    command = build(Machine(), Boot(kernel=Path("/k"), swap=1 << 26))
+    assert option(command, "-drive") == "if=none,id=swap,format=raw,file=/run/a,,b/swap.img"
+    assert option(command, "-device") == "nvme,drive=swap,serial=swap"
+    assert "-drive" not in build(Machine())
+
+
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
