@@ -30,9 +30,12 @@ class StandStill:
 
     def check(self) -> None:
         """Raise PtliveError if the guest has run since."""
-        # QMP first: the stub stops a guest that runs by listening to us.
+        # QMP first: to a guest that runs the stub answers only after many seconds.
         qmp = self._target.qmp
-        if (qmp is not None and qmp.resumed()) or self._state() != self._before:
+        ran = qmp is not None and qmp.resumed()
+        if qmp is not None and qmp.running():
+            qmp.command("stop")
+        if ran or self._state() != self._before:
             raise PtliveError(
                 "the guest ran while it was being verified: something else let it, "
                 "such as another monitor"

@@ -75,7 +75,7 @@ def choose(
     if ram is None:
         return Choice(tuple(oracles), notes, list(spaces))
     if ram.why:
-        text = f"{ram.why}: the guest's RAM is copied first, about {max(ram.seconds, 1):.0f} s"
+        text = f"{ram.why}: it is copied first, in about {max(ram.seconds, 1):.0f} s"
         notes.append(("ram-copied", text))
     version = None if guest is not None and qemu == QEMU else version_of(qemu)
     if version is not None and version.split()[0] != target.version.split()[0]:
@@ -101,7 +101,5 @@ def _affordable(
     except PtliveError as error:
         return None, str(error)
     if ram.seconds > PATIENCE:
-        return None, (
-            f"{ram.why}; --oracle twin copies the guest's RAM first, about {ram.seconds:.0f} s"
-        )
+        return None, (f"{ram.why}; --oracle twin copies it first, in about {ram.seconds:.0f} s")
     return ram, ""

@@ -88,7 +88,8 @@ def find_ram(target: Target, guest: Guest | None = None) -> Ram:
         # file that only can be read QEMU does not map, not even privately (util/mmap-alloc.c).
         huge = os.fstatvfs(file.fileno()).f_bsize > FRAME
         if huge or not os.access(f"/proc/self/fd/{file.fileno()}", os.W_OK):
-            return Ram(target, layout, Ram.COPIED, layout.size / _SAVED, file=file)
+            why = "the file of the guest's RAM cannot be mapped"
+            return Ram(target, layout, Ram.COPIED, layout.size / _SAVED, why, file=file)
         return Ram(target, layout, Ram.SHARED, 0.0, file=file)
     folder, why_not = capture.where_saved(monitor, target.journal.record_folder)
     if folder is not None:
@@ -100,7 +101,7 @@ def find_ram(target: Target, guest: Guest | None = None) -> Ram:
 def _shared(target: Target, layout: Layout, guest: Guest | None) -> tuple[FileIO | None, str]:
     """Return the file that QEMU's RAM is, or why there is none."""
     if not layout.whole:
-        return None, "its RAM consists of several memory backends"
+        return None, "the guest's RAM consists of several memory backends"
 
     def of(path: str, name: str) -> str:
         """Return a property of an object, "" if it has none."""
@@ -112,10 +113,10 @@ def _shared(target: Target, layout: Layout, guest: Guest | None) -> tuple[FileIO
 
     backend = of("/machine", "memory-backend")
     if not backend or of(backend, "share") != "true":
-        return None, "its RAM is not shared"
+        return None, "the guest's RAM is not shared"
     if of(backend, "offset") not in ("", "0"):
-        return None, "its RAM does not begin where its file begins"
-    why = "the file of its RAM is not found"
+        return None, "the guest's RAM does not begin where its file begins"
+    why = "the file of the guest's RAM is not found"
     # Under the names that QEMU gives it, and, unnamed or in another place, as QEMU has it open.
     for path in _candidates(guest, of(backend, "mem-path"), _pid(target, guest)):
         try:
@@ -123,7 +124,7 @@ def _shared(target: Target, layout: Layout, guest: Guest | None) -> tuple[FileIO
                 continue
             file = open(path, "rb", buffering=0)  # noqa: SIM115 - the caller's
         except OSError as error:
-            why = f"the file of its RAM cannot be read ({path}: {error.strerror})"
+            why = f"the file of the guest's RAM cannot be read ({path}: {error.strerror})"
             continue
         if _same(target, layout, file):
             return file, ""

@@ -1,0 +1,58 @@
+"""A guest that is let run by somebody else is seen to have run."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from ptlive.errors import PtliveError
+from ptlive.target.attach import attach
+from ptlive.target.still import StandStill
+from ptlive.wire.qmp import Qmp
+from tests.wire.memory_stub import MemoryStub
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ptlive.target.running import Guest
+
+
+def fake() -> Any:
+    from types import SimpleNamespace
+
+    stub = MemoryStub(np.zeros(16, np.uint8), vcpus=1)
+    stub.answers = {"info registers -a": "RAX=0\r\n", "info lapic": "current_count = 5\r\n"}
+    return SimpleNamespace(stub=stub, qmp=None)
+
+
+@pytest.mark.parametrize("witness", ["info registers -a", "info lapic"])
+def test_registers_and_timer_tell(witness: str) -> None:
+    target = fake()
+    still = StandStill(target)
+    still.check()
+    target.stub.answers[witness] += "1"
+    with pytest.raises(PtliveError, match="the guest ran while it was being verified"):
+        still.check()
+
+
+@pytest.mark.qemu
+@pytest.mark.parametrize("stops_again", [True, False])
+def test_qmp_tells_of_a_guest_that_looks_the_same(menu_guest_5: Guest, stops_again: bool) -> None:
+    with Qmp(menu_guest_5.qmp) as qmp:
+        found = qmp.running()
+        with attach(menu_guest_5.gdb) as target:
+            target = replace(target, qmp=qmp)
+            still = StandStill(target)
+            still.check()
+            qmp.command("cont")
+            time.sleep(0.05)
+            if stops_again:
+                qmp.command("stop")
+            with pytest.raises(PtliveError, match="the guest ran while it was being verified"):
+                still.check()
+            assert not qmp.running()
+        assert qmp.running() == found
