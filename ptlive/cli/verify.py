@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,16 +15,20 @@ from ptlive.cli.connect import connect, tell
 from ptlive.cli.main import DONE, FAILED, FOUND
 from ptlive.cli.options import RANGE, TargetOptions, target_options
 from ptlive.errors import PtliveError
+from ptlive.show import junit as ci
 from ptlive.show import report as show
 from ptlive.show.json import print_json
 from ptlive.show.progress import progress
 from ptlive.show.terminal import heading, stdout
-from ptlive.verify.fork import TELLING_PKRU
-from ptlive.verify.run import ORACLES, Plan, verify
+from ptlive.target.machine import QEMU
+from ptlive.verify.choice import choose
+from ptlive.verify.run import ORACLES, STRAYS, Plan, verify
+from ptlive.verify.twin_accel import ACCELERATORS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ptlive.analysis.report import Report
-    from ptlive.cli.connect import Connection
 
 
 @click.command("verify")
@@ -34,6 +41,20 @@ if TYPE_CHECKING:
     help="Who is asked; may be given several times.  [default: twin, where it can be]",
 )
 @click.option(
+    "--twin-qemu",
+    metavar="PROGRAM",
+    default=QEMU,
+    show_default=True,
+    help="Which QEMU the twin is.",
+)
+@click.option(
+    "--twin-accel",
+    "accels",
+    type=click.Choice(ACCELERATORS),
+    multiple=True,
+    help="Under what the twin runs; may be given several times.  [default: as the guest]",
+)
+@click.option(
     "--access",
     "accesses",
     type=click.Choice(list(ACCESS_KINDS)),
@@ -42,6 +63,23 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--let-run", is_flag=True, help="If the vCPU is halted, let the guest run until it wakes."
+)
+@click.option(
+    "--each-frame", is_flag=True, help="Ask the twin for each 4K frame inside 2M and 1G pages."
+)
+@click.option(
+    "--random",
+    "strays",
+    type=click.IntRange(0),
+    default=STRAYS,
+    show_default=True,
+    help="So many random addresses the twin is asked besides.",
+)
+@click.option(
+    "--junit",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the result as JUnit XML, too.",
 )
 @click.option("--probes", type=click.IntRange(1), default=2000, show_default=True, help="At most.")
 @click.option(
@@ -52,7 +90,12 @@ def verify_(
     target: TargetOptions,
     ranges: tuple[tuple[int, int], ...],
     oracles: tuple[str, ...],
+    twin_qemu: str,
+    accels: tuple[str, ...],
     accesses: tuple[str, ...],
+    each_frame: bool,
+    strays: int,
+    junit: Path | None,
     probes: int,
     let_run: bool,
     seed: int,
@@ -61,8 +104,8 @@ def verify_(
 
     \b
     twin          a private copy of the guest, whose MMU makes every kind of access
-                  to every leaf and hole; the guest itself is not touched. For
-                  guests whose RAM can be forked: the bundled ones, as yet.
+                  to every leaf and hole; the guest itself is not touched. Its
+                  RAM is mapped where it is shared, else copied first.
     stepped       the guest's own MMU: a vCPU of the stopped guest executes each
                   access. It writes and steps, and puts everything back.
     debug-walker  QEMU's gva2gpa, which knows no rights: a second opinion.
@@ -75,29 +118,52 @@ def verify_(
         raise click.UsageError("give addresses or ranges, not both")
     columns = np.array(ranges, dtype=np.uint64).reshape(-1, 2).T
     results: list[Report] = []
-    with connect(target, let_run=let_run) as connection, progress() as show_progress:
-        chosen, notes = choose(oracles, connection)
+    rest = "".join(f" {first:#x}..{last:#x}" for first, last in ranges if first != last)
+    rest += "".join(f" {address:#x}" for address in addresses)
+    rest += "".join(f" --access {name}" for name in accesses)
+    rest += " --each-frame" if each_frame else ""
+    rest += f" --random {strays}" if strays != STRAYS else ""
+    with (
+        _told_to_ci(junit),
+        connect(target, let_run=let_run) as connection,
+        progress() as show_progress,
+    ):
+        choice = choose(
+            oracles, connection.target, connection.spaces, connection.running, qemu=twin_qemu
+        )
+        notes = choice.notes
         for _, text in notes:
             tell(f"note: {text}")
-        for space in connection.spaces:
+        for space in choice.spaces:
             plan = Plan(
-                oracles=chosen,
+                oracles=choice.oracles,
                 kinds=[ACCESS_KINDS[name] for name in accesses or ACCESS_KINDS],
                 ranges=(columns[0], columns[1]) if ranges else None,
                 va=np.array(addresses, dtype=np.uint64) if addresses else None,
                 probes=probes,
                 seed=seed,
-                root="" if space.origin == "cr3" else f" --root {space.origin}",
+                strays=strays,
+                each_frame=each_frame,
+                accels=accels,
+                root=selection(target, space.origin, twin_qemu),
+                rest=rest,
                 guest=connection.running,
+                ram=choice.ram,
+                qemu=twin_qemu,
+                version=choice.version,
             )
             results.append(verify(connection.target, space, plan, show_progress))
+    roots = [f"root {int(space.root[0]):#x} ({space.origin})" for space in connection.spaces]
+    formats = [space.format for space in connection.spaces]
+    if junit:
+        write(junit, ci.junit(list(zip(roots, formats, results, strict=True))))
     if target.json:
         print_json(connection.envelope("verify", list(map(show.as_json, results)), notes))
     else:
-        for space, report in zip(connection.spaces, results, strict=True):
+        for root, fmt, report in zip(roots, formats, results, strict=True):
             if len(results) > 1:
-                stdout().print(heading(f"root {int(space.root[0]):#x} ({space.origin})"))
-            for line in show.lines(space.format, report):
+                stdout().print(heading(root))
+            for line in show.lines(fmt, report):
                 stdout().print(line)
     if any(report.disagreed for report in results):
         return FOUND
@@ -107,23 +173,35 @@ def verify_(
     return FAILED if never else DONE
 
 
-def choose(
-    oracles: tuple[str, ...], connection: Connection
-) -> tuple[tuple[str, ...], list[tuple[str, str]]]:
-    """Return the oracles, by default the best that there can be, and notes about them."""
-    notes = []
-    if not oracles:
-        oracles = ("twin" if connection.running else "debug-walker",)
-        if not connection.running:
-            text = "QEMU's debug walker is asked, not the MMU; --oracle stepped asks the MMU"
-            notes.append(("not-the-mmu", text))
-    by = connection.target.accelerator
-    if "stepped" in oracles and by != "TCG":
-        # There a step that faults runs on into the handler, and pushes more than is put back.
-        raise PtliveError(
-            f"the stepped probe leaves a guest as it found it under TCG only, not under {by}"
-        )
-    if "twin" in oracles and any(space.controls.key_matters for space in connection.spaces):
-        text = f"PKRU is not known: the twin has {TELLING_PKRU:#x} (--pkru gives it the guest's)"
-        notes.append(("pkru", text))
-    return oracles, notes
+@contextmanager
+def _told_to_ci(junit: Path | None) -> Iterator[None]:
+    """Write into the JUnit file why a verification could not be done."""
+    try:
+        yield
+    except PtliveError as error:
+        if junit:
+            write(junit, ci.junit_of_error(str(error)))
+        raise
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file. Raises PtliveError if that cannot be."""
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise PtliveError(f"cannot write {path}: {error.strerror}") from error
+
+
+def selection(target: TargetOptions, origin: str, twin_qemu: str) -> str:
+    """Return the options that choose the guest, the root and the twin, as they were given."""
+    given = [
+        ("--guest", target.guest),
+        ("--gdb", target.gdb),
+        ("--qmp", target.qmp),
+        ("--vcpu", None if target.vcpu == 1 else str(target.vcpu)),
+        ("--format", target.format),
+        ("--pkru", None if target.pkru is None else hex(target.pkru)),
+        ("--twin-qemu", None if twin_qemu == QEMU else twin_qemu),
+        ("--root", None if origin == "cr3" else origin),
+    ]
+    return "".join(f" {name} {shlex.quote(value)}" for name, value in given if value is not None)
