@@ -34,7 +34,8 @@ class Disagreement:
 
     access: name of the access kind, None where the oracle knows none
     path: (level, entry address, entry) from the root
-    reproduce: a command that asks the same again
+    reproduce: a command that asks the same again; answered_by: "" where that goes without
+    saying
     """
 
     va: int
@@ -45,6 +46,7 @@ class Disagreement:
     observed: str
     path: tuple[tuple[int, int, int], ...]
     reproduce: str
+    answered_by: str = ""
 
 
 @dataclass(frozen=True)

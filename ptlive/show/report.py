@@ -35,18 +35,26 @@ def lines(fmt: Format, report: Report) -> Iterator[str | Text]:
         if check.asked
     ]
     yield from columns(_HEADER, rows, "   >>>>")
+    if report.accesses:
+        addresses = ", ".join(f"{n:,} {what}" for what, n in report.addresses.items())
+        yield f"  asked: {addresses}; {sum(report.accesses.values()):,} accesses"
+    for note in report.notes:
+        yield f"  note: {note}"
     # What no access can show is alike for several properties: told once for all of them.
+    answerers = {(check.oracle, check.answered_by) for check in report.checks}
+    several = {one for one, _ in answerers if sum(one == other for other, _ in answerers) > 1}
     reasons: dict[tuple[str, str, int], list[str]] = {}
     for check in report.checks:
+        by = f" ({check.answered_by})" if check.oracle in several else ""
         for reason, count in check.unchecked.most_common():
-            reasons.setdefault((check.oracle, reason, count), []).append(check.aspect)
+            reasons.setdefault((f"{check.oracle}{by}", reason, count), []).append(check.aspect)
     for (oracle, reason, count), aspects in reasons.items():
         yield f"  {oracle}, {', '.join(aspects)}: {count:,} unchecked: {reason}"
     for quirk, count in report.quirks.items():
         yield f"  quirk of {quirk.accelerator}, {count:,} times: {quirk.name}: {quirk.reason}"
         yield f"    {quirk.cite}"
     for difference in report.disagreements[:SHOWN]:
-        yield from _disagreement(fmt, difference)
+        yield from disagreement_lines(fmt, difference)
     if len(report.disagreements) > SHOWN:
         yield f"... {len(report.disagreements) - SHOWN:,} more disagreements (--json has all)"
     yield conclusion(report)
@@ -62,13 +70,15 @@ def conclusion(report: Report) -> Text:
     return verdict(text, good=not report.disagreed)
 
 
-def _disagreement(fmt: Format, difference: Disagreement) -> Iterator[str | Text]:
+def disagreement_lines(fmt: Format, difference: Disagreement) -> Iterator[str | Text]:
+    """Yield a disagreement: where, what either side says, the path, how to ask again."""
     access = f" ({difference.access})" if difference.access else ""
     yield verdict(
         f"disagreement: {words.address(difference.va)}{access}, {difference.aspect}", good=False
     )
     yield f"  tables say  {difference.predicted}"
-    yield f"  {difference.oracle} says  {difference.observed}"
+    by = f" ({difference.answered_by})" if difference.answered_by else ""
+    yield f"  {difference.oracle}{by} says  {difference.observed}"
     for lvl, entry_pa, entry in difference.path:
         yield f"  {fmt.level(lvl).spec} (level {lvl}) at {entry_pa:#x}: {entry:#018x}"
     yield f"  ask again: {difference.reproduce}"
@@ -102,6 +112,7 @@ def as_json(report: Report) -> dict[str, Any]:
                 "va": words.address(difference.va),
                 "access": difference.access,
                 "oracle": difference.oracle,
+                "answered_by": difference.answered_by or None,
                 "property": difference.aspect,
                 "predicted": difference.predicted,
                 "observed": difference.observed,
@@ -125,6 +136,8 @@ def as_json(report: Report) -> dict[str, Any]:
             for version in (report.version,)
             for quirk, count in report.quirks.items()
         ],
+        "asked": {"addresses": dict(report.addresses), "accesses": dict(report.accesses)},
+        "notes": list(report.notes),
         "seed": report.seed,
         "seconds": round(report.seconds, 3),
     }

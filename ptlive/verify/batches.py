@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from ptlive.paging.graph import Graph
     from ptlive.verify.twin_jobs import Asked, Jobs
 
-#: Leaves and holes that one twin is asked about: some hundred MB of questions and answers.
-BATCH = 1 << 19
+#: Leaves and holes that one twin is asked about: some 100 MB of questions and answers.
+BATCH = 1 << 18
 _FRAME = np.uint64(1 << 12)
 
 

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 ORACLES = (twin.ORACLE, stepped.ORACLE, debug_walker.ORACLE)
 CODE_PAGES = 256
+# Random addresses beside all leaves and holes.
+STRAYS = 4096
 _WORD, _PAGE = np.uint64(2**64 - 8), np.uint64(2**64 - 4096)
 
 
@@ -66,7 +68,7 @@ class Plan:
     va: U64 | None = None
     probes: int = 2000
     seed: int = 0
-    strays: int = 4096
+    strays: int = STRAYS
     each_frame: bool = False
     accels: Sequence[str] = ()
     root: str = ""

@@ -65,7 +65,7 @@ def _listed(graph: Graph) -> tuple[U64, U64, dict[int, int]]:
     firsts, lasts = [np.zeros(0, dtype=np.uint64)], [np.zeros(0, dtype=np.uint64)]
     sums: dict[int, int] = {}
     for chunk in itertools.chain(leaves(graph), holes(graph)):
-        for lvl in np.unique(chunk.lvl).tolist():
+        for lvl in np.flatnonzero(np.bincount(chunk.lvl)).tolist():
             here = int(chunk.va[chunk.lvl == lvl].sum(dtype=np.uint64))
             sums[lvl] = (sums.get(lvl, 0) + here) % (1 << 64)
         order = np.argsort(chunk.va, kind="stable")

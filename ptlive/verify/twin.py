@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,18 +16,20 @@ from ptlive.oracle.twin.script import NO_HOME
 from ptlive.paging.access import ALLOWED, check
 from ptlive.verify import pkru
 from ptlive.verify.batches import Batches
-from ptlive.verify.lookup import used_entries
+from ptlive.verify.in_turn import in_turn
+from ptlive.verify.lookup import distinct, used_entries
 from ptlive.verify.stepped import NOT_OBSERVABLE
 from ptlive.verify.twin_compare import ORACLE, Comparison
 from ptlive.verify.twin_jobs import Jobs
 from ptlive.verify.twin_tables import TablesAfter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from ptlive.access_kind import AccessKind
     from ptlive.analysis.report import Report
     from ptlive.arrays import U64, Bool, Index
+    from ptlive.oracle.twin.ask import Replies
     from ptlive.oracle.twin.fork import Fork
     from ptlive.oracle.twin.script import Answers
     from ptlive.paging.access import Verdicts
@@ -89,8 +92,8 @@ def verify_twin(
     run.tables = TablesAfter(space, graph, jobs.tables)
     done = 0
     progress(done, total)
-    for parts, count in todo:
-        run.ask(parts)
+    for (turns, parts, count), replies in in_turn(run.prepared(todo)):
+        run.compare(turns, parts, replies)
         done += count
         progress(done, total)
 
@@ -152,9 +155,16 @@ class _Run:
             one = report.check(ORACLE, answered_by, aspect, asked=False)
             one.unchecked[f"no effect on an access under {answered_by}"] = report.reached
 
-    def ask(self, parts: list[Asked]) -> None:
-        """Have one twin make all these accesses, and compare."""
-        turns = [self._predict(parts, turn) for turn in range(len(self._turns))]
+    def prepared(
+        self, todo: Iterable[tuple[list[Asked], int]]
+    ) -> Iterator[tuple[tuple[list[list[_Accesses]], list[Asked], int], Callable[[], Replies]]]:
+        """Yield what one twin after the other is asked, as predicted, and how to ask it."""
+        fork = dataclasses.replace(self._fork, control=self._turns[0][1])
+        for parts, count in todo:
+            turns = [self._predict(parts, turn) for turn in range(len(self._turns))]
+            yield (turns, parts, count), functools.partial(ask, fork, self._jobs(turns, parts))
+
+    def _jobs(self, turns: list[list[_Accesses]], parts: list[Asked]) -> TwinJobs:
         rounds = [
             Round(self._turns[turn][1], _joined(accesses), _joined(accesses, homes=True))
             for turn, accesses in enumerate(turns)
@@ -162,15 +172,16 @@ class _Run:
         ]
         reads = [part for part in parts if {k.access for k in part.kinds} != {Access.WRITE}]
         paint = [part.arrive(np.flatnonzero(part.reaches), write=False) for part in reads]
-        jobs = TwinJobs(
+        return TwinJobs(
             addresses=_joined(turns[0]),
             homes=_joined(turns[0], homes=True),
-            paint=np.unique(np.concatenate([_none(), *paint])),
+            paint=distinct(np.concatenate([_none(), *paint])),
             tables=self.tables.frames,
             rounds=rounds,
         )
-        fork = dataclasses.replace(self._fork, control=self._turns[0][1])
-        replies = ask(fork, jobs)
+
+    def compare(self, turns: list[list[_Accesses]], parts: list[Asked], replies: Replies) -> None:
+        """Compare what one twin answered."""
         answered = [replies.answers, *replies.rounds]
         asked = [turns[0], *(accesses for accesses in turns[1:] if accesses)]
         reached, written = [_none()], [_none()]
@@ -183,10 +194,10 @@ class _Run:
                 self._report.accesses[one.kind.name] += one.rows.size
         for part in parts:
             self._report.addresses[part.what] += part.translations.va.size
-        used = used_entries(self._graph, np.unique(np.concatenate(reached)))
+        used = used_entries(self._graph, np.concatenate(reached))
         who = (ORACLE, self._by, f"{self._wanted.again}{self._wanted.options}")
         self.tables.compare(
-            self._report, replies.tables, used, np.unique(np.concatenate(written)), who
+            self._report, replies.tables, used, distinct(np.concatenate(written)), who
         )
 
     def _predict(self, parts: list[Asked], turn: int) -> list[_Accesses]:

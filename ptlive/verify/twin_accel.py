@@ -9,13 +9,12 @@ from __future__ import annotations
 import dataclasses
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptlive.errors import PtliveError
 from ptlive.oracle.twin.fork import CR4_PKE, CR4_SMAP, CR4_SMEP
 from ptlive.paging import control
 from ptlive.target.machine import Machine, kvm_paging
+from ptlive.verify.kvm_cpu import kvm_cpu
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,17 +66,26 @@ def twins(
 def _under_kvm(fork: Fork, target: Target, space: AddressSpace, options: str) -> Twin:
     """Return a twin under KVM of a guest that is not."""
     Machine(levels=fork.control.levels, accel="kvm").check_host()
-    bits, flags = host_cpu()
+    offered = kvm_cpu()
     cpu = next(cpu for cpu in target.cpus if cpu.vcpu == space.vcpu)
-    lacking = [name for name in _FEATURES if name not in flags]
+    lacking = [name for name in _FEATURES if name not in offered.flags]
     missing = sum(_FEATURES[name] for name in lacking)
     cr4 = fork.control.cr4 & ~missing
-    notes = [f"the CPU under KVM has MAXPHYADDR {bits}, the guest's {cpu.maxphyaddr}"]
+    notes = []
+    if offered.maxphyaddr != cpu.maxphyaddr:
+        bits = f"{offered.maxphyaddr}, the guest's {cpu.maxphyaddr}"
+        notes.append(f"the CPU under KVM has MAXPHYADDR {bits}: entries are judged as there")
+    if cpu.gbpages and "pdpe1gb" not in offered.flags:
+        notes.append("the CPU under KVM has no 1G pages: entries are judged as there")
     if fork.control.cr4 & missing:
         names = ", ".join(n.upper() for n in lacking if fork.control.cr4 & _FEATURES[n])
         notes.append(f"the CPU under KVM has no {names}: asked with that off")
     fmt = control.format_for(
-        cpu.cr0, fork.control.cr4, cpu.efer, maxphyaddr=bits, gbpages="pdpe1gb" in flags
+        cpu.cr0,
+        fork.control.cr4,
+        cpu.efer,
+        maxphyaddr=offered.maxphyaddr,
+        gbpages="pdpe1gb" in offered.flags,
     )
     controls = control.controls(cpu.cr0, cr4, cpu.efer, pkru=space.controls.pkru)
     space = dataclasses.replace(space, format=fmt, controls=controls)
@@ -94,16 +102,3 @@ def kvm_name() -> str:
     if paging in ("EPT", "NPT"):
         return f"KVM+{paging}"
     return "KVM shadow paging" if paging == "shadow paging" else "KVM, unknown"
-
-
-def host_cpu() -> tuple[int, frozenset[str]]:
-    """Return this computer's MAXPHYADDR and its CPU's flags, as Linux lists them.
-
-    Raises PtliveError if it does not.
-    """
-    text = Path("/proc/cpuinfo").read_text()
-    bits = re.search(r"^address sizes\s*: (\d+) bits physical", text, re.MULTILINE)
-    flags = re.search(r"^flags\s*:(.*)$", text, re.MULTILINE)
-    if not bits or not flags:
-        raise PtliveError("Linux does not tell this CPU's address width: KVM is not asked")
-    return int(bits[1]), frozenset(flags[1].split())

@@ -163,6 +163,7 @@ class Comparison:
                     predicted=predicted,
                     observed=observed,
                     path=path_of(self._space.translate(va), 0),
+                    answered_by=self._by,
                     reproduce=f"ptlive verify {int(va[0]):#x} --oracle {ORACLE} "
                     f"--access {kind.name}{self._options}",
                 )

@@ -73,7 +73,8 @@ class TablesAfter:
     ) -> Disagreement:
         """Describe an entry that is not as it must be."""
         table = int(self.frames[row])
-        lvl, base, last = next(spans_of(self._graph, table))
+        # A walk that forgot the way to a table leaves it without an address.
+        lvl, base, last = next(spans_of(self._graph, table), (self._level_of(table), 0, 0))
         va = base + index * ((last - base + 1) // self._after.shape[1])
         return Disagreement(
             va=va % (1 << 64),
@@ -84,7 +85,13 @@ class TablesAfter:
             observed=f"{int(self._after[row, index]):#018x}",
             path=((lvl, table + 8 * index, int(self._before[row, index])),),
             reproduce=who[2],
+            answered_by=who[1],
         )
+
+    def _level_of(self, table: int) -> int:
+        """Return on which level a table stands."""
+        floors = self._graph.floors
+        return next(f.lvl for f in floors if (f.nodes.table == np.uint64(table)).any())
 
     def _marked(self, entries: U64) -> Bool:
         """Return where in the tables these entries stand, bool[n, 512]."""
