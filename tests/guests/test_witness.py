@@ -6,6 +6,7 @@ meant by them, and the walker reads them from outside.
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -60,14 +61,25 @@ def boot(order: str, levels: int, append: str = "") -> Iterator[Booted]:
 
 
 def stop_in_user_mode(guest: Guest) -> None:
-    """Stop it, not in the middle of an interrupt: under PTI that has another root."""
+    """Stop it in the mapper's loop: in an interrupt, or in the shell, CR3 may be another."""
     deadline = time.monotonic() + 20
     with Qmp(guest.qmp) as qmp:
         qmp.command("stop")
-        while "CPL=3" not in qmp.human("info registers"):
+        while not in_the_loop(qmp):
             assert time.monotonic() < deadline
             qmp.command("cont")
+            time.sleep(0.01)
             qmp.command("stop")
+
+
+def in_the_loop(qmp: Qmp) -> bool:
+    """Tell whether the vCPU is in ring 3 and at one of the instructions pause; jmp back to it."""
+    registers = qmp.human("info registers")
+    rip = re.search(r"RIP=([0-9a-f]{16})", registers)
+    if "CPL=3" not in registers or not rip:
+        return False
+    around = qmp.human(f"x /6xb {int(rip[1], 16) - 2:#x}")
+    return "0xf3 0x90 0xeb 0xfc" in around
 
 
 @contextmanager
