@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ptlive.errors import PtliveError
+from ptlive.memory.open_file import OpenFile
 from ptlive.memory.scratch import folders, scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from io import FileIO
 
     from ptlive.arrays import U8, Memory
     from ptlive.memory.layout import Layout
@@ -60,7 +60,7 @@ def save(
     folder: str,
     announce: Callable[[str], None],
     progress: Callable[[int, int], None] = _silent,
-) -> FileIO:
+) -> OpenFile:
     """Return a copy of all RAM that QEMU itself writes (`pmemsave`), piece by piece.
 
     monitor, folder: see `where_saved`; announce: see `scratch`; progress: told (bytes
@@ -76,7 +76,9 @@ def save(
         return _copy(layout, fetch, _SAVED, progress)
 
 
-def read(memory: Memory, layout: Layout, progress: Callable[[int, int], None] = _silent) -> FileIO:
+def read(
+    memory: Memory, layout: Layout, progress: Callable[[int, int], None] = _silent
+) -> OpenFile:
     """Return a copy of all RAM, read through `memory`; see `save`."""
 
     def fetch(first: int, _offset: int, data: U8) -> None:
@@ -91,7 +93,7 @@ def read(memory: Memory, layout: Layout, progress: Callable[[int, int], None] = 
 
 def copy_file(
     source: int, layout: Layout, progress: Callable[[int, int], None] = _silent
-) -> FileIO:
+) -> OpenFile:
     """Return a copy of all RAM from an open file of it; see `save`."""
 
     def fetch(_first: int, offset: int, data: U8) -> None:
@@ -106,7 +108,7 @@ def _copy(
     fetch: Callable[[int, int, U8], None],
     step: int,
     progress: Callable[[int, int], None],
-) -> FileIO:
+) -> OpenFile:
     """Copy piece by piece; fetch: fills an array from (physical address, offset in the file)."""
     size, done = sum(piece.size for piece in layout.pieces), 0
     progress(done, size)
@@ -129,7 +131,7 @@ def _copy(
     return copy
 
 
-def _unnamed(size: int) -> FileIO:
+def _unnamed(size: int) -> OpenFile:
     """Open a file of `size` zeros without a name: in memory, or on disk if that is short.
 
     Raises PtliveError if neither has room.
@@ -145,10 +147,11 @@ def _unnamed(size: int) -> FileIO:
                     f"no room for a copy of the guest's RAM, {size >> 20} MB, in memory or {folder}"
                 )
             file = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        copy = OpenFile(file)
         os.ftruncate(file, size)
     except OSError as error:
         raise PtliveError(f"cannot keep a copy of the guest's RAM: {error.strerror}") from error
-    return open(file, "r+b", buffering=0)
+    return copy
 
 
 def _available() -> int:
@@ -159,7 +162,7 @@ def _available() -> int:
     return 0
 
 
-def _write(copy: FileIO, data: U8, offset: int) -> None:
+def _write(copy: OpenFile, data: U8, offset: int) -> None:
     for at in range(0, len(data), _BLOCK):
         block = data[at : at + _BLOCK]
         if block.view(np.uint64).any() and os.pwrite(copy.fileno(), block.data, offset + at) != len(

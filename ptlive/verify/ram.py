@@ -15,11 +15,11 @@ import numpy as np
 from ptlive.memory import capture
 from ptlive.memory.bounded import BoundedMemory
 from ptlive.memory.layout import Layout, read_layout
+from ptlive.memory.open_file import OpenFile
 from ptlive.memory.stub import StubMemory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from io import FileIO
 
     from ptlive.target.attach import Target
     from ptlive.target.running import Guest
@@ -49,9 +49,9 @@ class Ram:
     seconds: float
     why: str = ""
     folder: str = ""
-    file: FileIO | None = field(default=None, repr=False)
+    file: OpenFile | None = field(default=None, repr=False)
 
-    def open(self, progress: Callable[[int, int], None] = lambda *_: None) -> FileIO:
+    def open(self, progress: Callable[[int, int], None] = lambda *_: None) -> OpenFile:
         """Return the file, after copying where that is needed; once for all who ask.
 
         progress: told (bytes done, all bytes). Raises PtliveError if it cannot be had.
@@ -98,7 +98,7 @@ def find_ram(target: Target, guest: Guest | None = None) -> Ram:
     return Ram(target, layout, Ram.READ, layout.size / _READ, why)
 
 
-def _shared(target: Target, layout: Layout, guest: Guest | None) -> tuple[FileIO | None, str]:
+def _shared(target: Target, layout: Layout, guest: Guest | None) -> tuple[OpenFile | None, str]:
     """Return the file that QEMU's RAM is, or why there is none."""
     if not layout.whole:
         return None, "the guest's RAM consists of several memory backends"
@@ -122,7 +122,7 @@ def _shared(target: Target, layout: Layout, guest: Guest | None) -> tuple[FileIO
         try:
             if not stat.S_ISREG(os.stat(path).st_mode) or os.stat(path).st_size < layout.size:
                 continue
-            file = open(path, "rb", buffering=0)  # noqa: SIM115 - the caller's
+            file = OpenFile(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
         except OSError as error:
             why = f"the file of the guest's RAM cannot be read ({path}: {error.strerror})"
             continue
@@ -151,7 +151,7 @@ def _candidates(guest: Guest | None, path: str, pid: int | None) -> Iterator[str
         yield from (str(Path("/proc", str(pid), "fd", name)) for name in names)
 
 
-def _same(target: Target, layout: Layout, file: FileIO) -> bool:
+def _same(target: Target, layout: Layout, file: OpenFile) -> bool:
     """Tell whether a file has the guest's RAM: the root tables, and frames here and there."""
     roots = {cpu.cr3 & (1 << 52) - FRAME for cpu in target.cpus}
     for piece in layout.pieces:

@@ -16,10 +16,10 @@ from ptlive.memory.layout import Layout, Piece
 from ptlive.memory.ram import PlainRam
 
 if TYPE_CHECKING:
-    from io import FileIO
     from pathlib import Path
 
     from ptlive.arrays import U8
+    from ptlive.memory.open_file import OpenFile
 
 MB = 1 << 20
 # A hole that is no RAM at 640 KB, and a split around 4 GB.
@@ -48,7 +48,7 @@ def expected(ram: U8) -> bytes:
     return copy.tobytes()
 
 
-def all_of(file: FileIO) -> bytes:
+def all_of(file: OpenFile) -> bytes:
     return os.pread(file.fileno(), 1 << 30, 0)
 
 
@@ -80,10 +80,9 @@ def test_qemu_saves_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: in
     copy = capture.save(
         Monitor(ram), LAYOUT, str(tmp_path), lambda _: None, lambda *done: told.append(done)
     )
-    with copy:
-        assert all_of(copy) == expected(ram)
-        assert os.fstat(copy.fileno()).st_blocks * 512 < 6 * MB, "zeros take no room"
-        assert os.readlink(f"/proc/self/fd/{copy.fileno()}").endswith(" (deleted)")
+    assert all_of(copy) == expected(ram)
+    assert os.fstat(copy.fileno()).st_blocks * 512 < 6 * MB, "zeros take no room"
+    assert os.readlink(f"/proc/self/fd/{copy.fileno()}").endswith(" (deleted)")
     size = 6 * MB - 0x60000
     assert told[0] == (0, size)
     assert told[-1] == (size, size)
@@ -93,8 +92,7 @@ def test_qemu_saves_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: in
 def test_it_is_read_through_the_stub() -> None:
     ram = contents()
     pieces = {p.first: ram[p.offset : p.offset + p.size] for p in LAYOUT.pieces}
-    with capture.read(PlainRam(pieces), LAYOUT) as copy:
-        assert all_of(copy) == expected(ram)
+    assert all_of(capture.read(PlainRam(pieces), LAYOUT)) == expected(ram)
     del pieces[1 << 32]
     with pytest.raises(PtliveError, match="RAM at 0x100000000 cannot be read whole"):
         capture.read(PlainRam(pieces), LAYOUT)
@@ -103,8 +101,8 @@ def test_it_is_read_through_the_stub() -> None:
 def test_it_is_copied_from_a_file(tmp_path: Path) -> None:
     ram, path = contents(), tmp_path / "ram"
     path.write_bytes(ram.tobytes())
-    with path.open("rb") as file, capture.copy_file(file.fileno(), LAYOUT) as copy:
-        assert all_of(copy) == expected(ram)
+    with path.open("rb") as file:
+        assert all_of(capture.copy_file(file.fileno(), LAYOUT)) == expected(ram)
     path.write_bytes(ram[:MB].tobytes())
     with path.open("rb") as file, pytest.raises(PtliveError, match="shorter than its RAM"):
         capture.copy_file(file.fileno(), LAYOUT)
@@ -147,9 +145,9 @@ def test_a_copy_on_disk_has_no_name_either(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(capture, "_available", lambda: 0)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     ram = contents()
-    with capture.save(Monitor(ram), LAYOUT, str(tmp_path), lambda _: None) as copy:
-        assert list(tmp_path.iterdir()) == []
-        assert all_of(copy) == expected(ram)
+    copy = capture.save(Monitor(ram), LAYOUT, str(tmp_path), lambda _: None)
+    assert list(tmp_path.iterdir()) == []
+    assert all_of(copy) == expected(ram)
 
 
 def test_without_room_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

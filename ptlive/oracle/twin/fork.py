@@ -11,9 +11,8 @@ from ptlive.errors import PtliveError
 from ptlive.target.machine import QEMU
 
 if TYPE_CHECKING:
-    from io import FileIO
-
     from ptlive.arrays import U64, Bool
+    from ptlive.memory.open_file import OpenFile
 
 FRAME = 1 << 12
 FOUR_GB = 1 << 32
@@ -70,7 +69,7 @@ class Fork:
     touched are still the guest's. Raises PtliveError for what cannot be forked.
     """
 
-    ram: str | FileIO
+    ram: str | OpenFile
     size: int
     low_ram: int
     root: int
