@@ -200,8 +200,8 @@ def selection(target: TargetOptions, origin: str, twin_qemu: str) -> str:
         ("--qmp", target.qmp),
         ("--vcpu", None if target.vcpu == 1 else str(target.vcpu)),
         ("--format", target.format),
-        ("--pkru", None if target.pkru is None else hex(target.pkru)),
         ("--twin-qemu", None if twin_qemu == QEMU else twin_qemu),
         ("--root", None if origin == "cr3" else origin),
+        ("--pkru", None if target.pkru is None else hex(target.pkru)),
     ]
     return "".join(f" {name} {shlex.quote(value)}" for name, value in given if value is not None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,23 +52,20 @@ def ask_twin(
     if len(values) > 1:
         told = ", ".join(f"{value:#x}" for value in values)
         report.notes.append(f"PKRU is not known: what depends on it is asked under {told}")
-    with ExitStack() as stack:
-        copied = functools.partial(progress, "RAM")
-        fork = fork_of(target, space, plan.guest, ram=plan.ram, qemu=plan.qemu, progress=copied)
-        if plan.ram is None and not isinstance(fork.ram, str):
-            stack.enter_context(fork.ram)
-        todo = twins(fork, target, space, graph, plan.accels)
-        for twin in todo:
-            report.notes += twin.notes
-            name = ORACLE if len(todo) == 1 else f"{ORACLE}, {twin.answered_by}"
-            wanted = Wanted(
-                kinds=plan.kinds,
-                va=plan.va,
-                strays=others,
-                each_frame=plan.each_frame,
-                seed=plan.seed,
-                options=f"{twin.options}{plan.root}",
-                again=plan.again(ORACLE),
-            )
-            tell = functools.partial(progress, name)
-            verify_twin(report, twin.space, twin.graph, twin.fork, twin.answered_by, wanted, tell)
+    copied = functools.partial(progress, "RAM")
+    fork = fork_of(target, space, plan.guest, ram=plan.ram, qemu=plan.qemu, progress=copied)
+    todo = twins(fork, target, space, graph, plan.accels)
+    for twin in todo:
+        report.notes += twin.notes
+        name = ORACLE if len(todo) == 1 else f"{ORACLE}, {twin.answered_by}"
+        wanted = Wanted(
+            kinds=plan.kinds,
+            va=plan.va,
+            strays=others,
+            each_frame=plan.each_frame,
+            seed=plan.seed,
+            options=f"{twin.options}{plan.root}",
+            again=plan.again(ORACLE),
+        )
+        tell = functools.partial(progress, name)
+        verify_twin(report, twin.space, twin.graph, twin.fork, twin.answered_by, wanted, tell)

@@ -146,7 +146,9 @@ class _Run:
         self._turns = []
         for value in pkru.values(space.controls):
             known = dataclasses.replace(space.controls, pkru=value)
-            options = wanted.options + (f" --pkru {value:#x}" if known.pke else "")
+            options = wanted.options
+            if known.pke and " --pkru " not in options:
+                options += f" --pkru {value:#x}"
             control = dataclasses.replace(fork.control, pkru=value)
             self._turns.append((dataclasses.replace(space, controls=known), control, options))
         for aspect in ("fault", "cr2", "frame"):

@@ -100,7 +100,7 @@ def test_json_has_the_keys_of_its_schema() -> None:
     value = show.as_json(found)
     assert list(value) == [
         *("tables", "leaves", "reached", "holes", "checks", "disagreements", "quirks"),
-        *("seed", "seconds"),
+        *("asked", "notes", "seed", "seconds"),
     ]
     assert list(value["checks"][0]) == [
         *("oracle", "answered_by", "property", "asked", "checked", "agreed", "disagreed"),
@@ -109,7 +109,17 @@ def test_json_has_the_keys_of_its_schema() -> None:
     assert value["checks"][0]["unchecked"][1] == {"reason": "device memory", "count": 2}
     (one,) = value["disagreements"]
     assert list(one) == [
-        *("va", "access", "oracle", "property", "predicted", "observed", "path", "reproduce")
+        *(
+            "va",
+            "access",
+            "oracle",
+            "answered_by",
+            "property",
+            "predicted",
+            "observed",
+            "path",
+            "reproduce",
+        )
     ]
     assert one["va"] == "0x0000000000000000"
     assert one["path"][0] == {"level": 4, "entry_pa": "0x10", "entry": "0x2067"}
