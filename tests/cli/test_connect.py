@@ -195,3 +195,13 @@ def test_verbose_tells_root_format_vcpu_memory_and_time(
     assert "memory by gdb" in first
     assert last.startswith("ptlive: ")
     assert last.endswith(" s in all")
+
+
+def test_qmp_that_does_not_answer_is_one_sentence(
+    refused: Callable[..., str], asked: list[str]
+) -> None:
+    for command in (["map"], ["translate", HERE], ["table", "0"], ["verify"]):
+        said = refused(*command, "--gdb", "x:1", "--qmp", "unix:/nowhere/qmp")
+        assert said == "no QMP at unix:/nowhere/qmp: No such file or directory"
+    assert "'nonsense' is no address" in refused("map", "--gdb", "x:1", "--qmp", "nonsense")
+    assert asked == [], "the guest was stopped for nothing"

@@ -141,6 +141,22 @@ def wait(gdb: GdbMi, seconds: float) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.parametrize("release", [True, False])
+def test_a_folder_of_ours_is_removed_if_we_are_killed(
+    tmp_path: Path, running_stub: FakeStub, gdb: GdbMi, release: bool
+) -> None:
+    guard = Guard(running_stub.address, gdb)
+    guard.preflight()
+    folder = tmp_path / "our files"
+    for name in (folder, tmp_path / "gone already"):
+        guard.send(f"folder {name}")
+    folder.mkdir()
+    (folder / "ram").write_bytes(b"x")
+    assert guard.close(release=release)
+    assert folder.exists() is release
+    assert (b"D;1" in running_stub.seen) is not release
+
+
 def test_says_that_it_could_not(tmp_path: Path, gdb: GdbMi) -> None:
     stub = FakeStub(tmp_path / "s", greeting=STOPPED)
     guard = Guard(stub.address, gdb)

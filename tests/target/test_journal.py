@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ptlive.errors import PtliveError
 from ptlive.target.journal import (
     Journal,
     MemoryRecord,
@@ -59,6 +60,16 @@ def test_nothing_is_recorded_that_could_not_be_announced() -> None:
     with pytest.raises(BrokenPipeError):
         journal.record_memory(0, b"a")
     assert len(journal) == 0
+
+
+def test_a_folder_is_announced_in_one_line() -> None:
+    lines: list[str] = []
+    journal = Journal(lines.append)
+    journal.record_folder("/tmp/a b")
+    assert (lines, len(journal)) == (["folder /tmp/a b"], 0)
+    with pytest.raises(PtliveError, match="cannot keep files in"):
+        journal.record_folder("/tmp/a\nrelease")
+    assert len(lines) == 1
 
 
 def test_memory_comes_before_registers_and_newest_first() -> None:

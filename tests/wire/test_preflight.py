@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -47,6 +48,11 @@ def test_learns_whether_the_guest_ran(
     assert found.phy_mem_mode == 0
     assert found.gdb_target == str(stub.path)
     assert not any(payload.startswith((b"Q", b"D")) for payload in stub.seen)
+
+
+def test_tells_which_process_listens(tmp_path: Path) -> None:
+    with closing(FakeStub(tmp_path / "s")) as stub:
+        assert preflight(stub.address).pid == os.getpid()
 
 
 def test_leaves_phy_mem_mode_off_and_tells_what_it_was(tmp_path: Path) -> None:

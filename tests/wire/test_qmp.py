@@ -46,8 +46,22 @@ def test_a_second_client_does_not_wait_for_ever(menu_guest_5: Guest) -> None:
         assert again.command("query-status")
 
 
+@pytest.mark.qemu
+def test_it_tells_who_listens_and_whether_the_guest_ran(menu_guest_5: Guest) -> None:
+    with Qmp(menu_guest_5.qmp) as qmp:
+        assert qmp.pid == menu_guest_5.pid
+        assert (qmp.running(), qmp.resumed()) == (False, False)
+        qmp.command("cont")
+        assert (qmp.running(), qmp.resumed()) == (True, True)
+        qmp.command("stop")
+        assert qmp.resumed() is False, "it ran before this was last asked"
+        qmp.command("cont")
+        qmp.command("stop")
+        assert (qmp.running(), qmp.resumed(), qmp.resumed()) == (False, True, False)
+
+
 def test_nothing_listens() -> None:
-    with pytest.raises(PtliveError, match="no QMP at unix:/nowhere"):
+    with pytest.raises(PtliveError, match=r"no QMP at unix:/nowhere/qmp.sock: No such file"):
         Qmp("unix:/nowhere/qmp.sock")
 
 
