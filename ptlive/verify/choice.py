@@ -10,7 +10,7 @@ from ptlive.errors import PtliveError
 from ptlive.oracle.twin.qemu import version_of
 from ptlive.target.machine import QEMU
 from ptlive.verify import debug_walker, stepped, twin
-from ptlive.verify.fork import not_forked, pkru_of
+from ptlive.verify.fork import not_forked, pkru_of, within
 from ptlive.verify.ram import Ram, find_ram
 
 if TYPE_CHECKING:
@@ -29,8 +29,9 @@ class Choice:
     """Who is asked, about which address spaces.
 
     notes: what the reader must know, as (code, text); ram: how the twin comes to the
-    guest's RAM, if it is asked; spaces: as given, with the guest's PKRU where QEMU tells
-    it; version: the twin's, if its QEMU may be another than the guest's
+    guest's RAM, if it is asked; spaces: as given, but as the twin has them: with the
+    guest's PKRU where QEMU tells it, and without memory that is not the machine's RAM;
+    version: the twin's, if its QEMU may be another than the guest's
     """
 
     oracles: tuple[str, ...]
@@ -83,7 +84,7 @@ def choose(
     known = []
     for space in spaces:
         controls = dataclasses.replace(space.controls, pkru=pkru_of(target, space, guest))
-        known.append(dataclasses.replace(space, controls=controls))
+        known.append(within(dataclasses.replace(space, controls=controls), ram.layout))
         if space.controls.key_matters and controls.pkru is not None:
             notes.append(("pkru", f"PKRU of vCPU {space.vcpu} is {controls.pkru:#x}"))
         elif controls.key_matters:

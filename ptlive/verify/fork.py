@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from ptlive.errors import PtliveError
+from ptlive.memory.bounded import BoundedMemory
+from ptlive.memory.ram_map import Kind, RamMap
 from ptlive.oracle.twin.fork import Control, Fork
 from ptlive.target.cpu_model import cpu_option
 from ptlive.target.machine import QEMU
@@ -17,6 +20,7 @@ from ptlive.wire.qmp import Qmp
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ptlive.memory.layout import Layout
     from ptlive.space import AddressSpace
     from ptlive.target.attach import Target
     from ptlive.target.cpu import CpuState
@@ -91,6 +95,20 @@ def not_forked(target: Target, space: AddressSpace) -> str | None:
     except PtliveError as error:
         return str(error)
     return None
+
+
+def within(space: AddressSpace, layout: Layout) -> AddressSpace:
+    """Return the space as a twin has it: other memory, such as a video card's, is none there."""
+    pieces = [(piece.first, piece.last) for piece in layout.pieces]
+    regions = [
+        region
+        if any(first <= region.first and region.last <= last for first, last in pieces)
+        else dataclasses.replace(region, kind=Kind.DEVICE)
+        for region in space.ram_map.regions
+    ]
+    ram_map = RamMap(regions)
+    memory = BoundedMemory(space.memory, ram_map)
+    return dataclasses.replace(space, ram_map=ram_map, memory=memory)
 
 
 def accelerator_of(target: Target) -> str:

@@ -22,6 +22,7 @@ from ptlive.memory import capture
 from ptlive.oracle.twin.fork import FOUR_GB
 from ptlive.space import open_space
 from ptlive.target.attach import attach
+from ptlive.verify.choice import choose
 from ptlive.verify.fork import fork_of, pkru_of
 from ptlive.verify.ram import Ram, find_ram
 from ptlive.verify.run import Plan, verify
@@ -154,6 +155,30 @@ def test_a_file_that_cannot_be_mapped_is_copied(
         assert (ram.way, ram.why) == (Ram.COPIED, "the file of the guest's RAM cannot be mapped")
         agree(verify(target, space, Plan(oracles=("twin",), va=plan.va, ram=ram)))
         assert ram.open() is ram.open(), "copied once"
+
+
+def test_a_video_cards_memory_is_not_the_twins(tmp_path: Path) -> None:
+    path = tmp_path / "ram"
+    file = f"memory-backend-file,id=ram,size=96M,share=on,mem-path={path}"
+    options = ["-object", file, "-m", "96M", "-machine", "pc,memory-backend=ram", "-cpu", "max"]
+    with own_qemu(tmp_path, *options, "-vga", "std") as qemu, attach(qemu.gdb) as target:
+        video = next(r for r in target.ram_map.regions if r.name == "vga.vram")
+        lines = read_menu(menu.ELF, target.memory).lines
+        line = next(one for one in lines if one.level == 1 and one.entry & 3 == 3)
+        upper = next(one for one in lines if one.level == 2 and one.entry & 0x83 == 3)
+        with path.open("r+b") as ram:
+            for one in (line, upper):
+                ram.seek(one.entry_pa)
+                ram.write((video.first | one.entry & 0xFFF).to_bytes(8, "little"))
+        space = open_space(target.cpus[0], target.memory, target.ram_map)
+        chosen = choose((), target, [space], None)
+        assert chosen.oracles == ("twin",)
+        va = np.array([line.va, upper.va], dtype=np.uint64) & ~np.uint64(7)
+        plan = Plan(oracles=("twin",), va=va, ram=chosen.ram)
+        report = verify(target, chosen.spaces[0], plan)
+    assert report.disagreements == []
+    fault = report.check("twin", "TCG", "fault")
+    assert sum(fault.unchecked.values()) >= 8, "of the video card's memory nothing is asked"
 
 
 def test_the_qmp_of_another_guest_is_refused(tmp_path: Path) -> None:
