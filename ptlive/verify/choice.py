@@ -87,9 +87,6 @@ def choose(
         known.append(within(dataclasses.replace(space, controls=controls), ram.layout))
         if space.controls.key_matters and controls.pkru is not None:
             notes.append(("pkru", f"PKRU of vCPU {space.vcpu} is {controls.pkru:#x}"))
-        elif controls.key_matters:
-            text = "PKRU is not known: the twin is asked under several values"
-            notes.append(("pkru", f"{text} (--qmp or --pkru tells the guest's)"))
     return Choice(tuple(oracles), list(dict.fromkeys(notes)), known, ram, version)
 
 
