@@ -162,5 +162,6 @@ def _notes(was_running: bool | None, found: Preflight) -> tuple[str, ...]:
     if was_running is not None:
         return ()
     return (
-        f"QEMU {found.version} does not tell whether the guest was running: it is left stopped",
+        f"QEMU {found.version} does not tell whether the guest was running: it is left "
+        "stopped (--qmp tells it)",
     )

@@ -63,10 +63,10 @@ def choose(
             text = f"QEMU's debug walker is asked, not the MMU: {why}"
             notes.append(("not-the-mmu", f"{text}; --oracle stepped asks the MMU"))
     elif twin.ORACLE in oracles:
-        for space in spaces:
-            if why_not := not_forked(target, space):
-                raise PtliveError(why_not)
         ram = find_ram(target, guest)
+        for space in spaces:
+            if why_not := not_forked(target, space, ram.layout):
+                raise PtliveError(why_not)
     if stepped.ORACLE in oracles and target.accelerator != "TCG":
         # There a step that faults runs on into the handler, and pushes more than is put back.
         raise PtliveError(
@@ -94,13 +94,13 @@ def _affordable(
     target: Target, spaces: Sequence[AddressSpace], guest: Guest | None
 ) -> tuple[Ram | None, str]:
     """Return the guest's RAM if a twin can have it soon, else why not."""
-    for space in spaces:
-        if why := not_forked(target, space):
-            return None, why
     try:
         ram = find_ram(target, guest)
     except PtliveError as error:
         return None, str(error)
+    for space in spaces:
+        if why := not_forked(target, space, ram.layout):
+            return None, why
     if ram.seconds > PATIENCE:
         return None, (f"{ram.why}; --oracle twin copies it first, in about {ram.seconds:.0f} s")
     return ram, ""

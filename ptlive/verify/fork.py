@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from ptlive.errors import PtliveError
 from ptlive.memory.bounded import BoundedMemory
 from ptlive.memory.ram_map import Kind, RamMap
-from ptlive.oracle.twin.fork import Control, Fork
+from ptlive.oracle.twin.fork import FOUR_GB, Control, Fork
+from ptlive.oracle.twin.window import EXTRA_LIMIT
 from ptlive.target.cpu_model import cpu_option
 from ptlive.target.machine import QEMU
 from ptlive.target.saved_state import read_pkru
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 # Every key but 0, which Linux gives to ordinary memory, forbids something: odd ones
 # writing (WD), even ones access (AD).
 TELLING_PKRU = sum((2 if key % 2 else 1) << 2 * key for key in range(1, 16))
+# What the prober may take, after the next whole GB.
+_ROOM = (1 << 30) + EXTRA_LIMIT
 # For a bundled guest's QMP, which nobody else should hold.
 _QMP_SECONDS = 1.0
 
@@ -87,13 +90,19 @@ def pkru_of(target: Target, space: AddressSpace, guest: Guest | None) -> int | N
         return read_pkru(qmp, space.vcpu, target.journal.record_folder)
 
 
-def not_forked(target: Target, space: AddressSpace) -> str | None:
+def not_forked(target: Target, space: AddressSpace, layout: Layout) -> str | None:
     """Return why no twin can take on the vCPU's mode of paging; None if one can."""
     cpu = _cpu(target, space)
     try:
         Control(cr0=cpu.cr0, cr4=cpu.cr4, efer=cpu.efer)
     except PtliveError as error:
         return str(error)
+    end = FOUR_GB + layout.size - layout.low
+    if cpu.maxphyaddr is not None and end + _ROOM > 1 << cpu.maxphyaddr:
+        return (
+            "the twin's prober lives beyond the guest's RAM, where the vCPU's physical "
+            f"addresses of {cpu.maxphyaddr} bits do not reach"
+        )
     return None
 
 

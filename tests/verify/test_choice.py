@@ -122,6 +122,17 @@ def test_a_mode_that_the_twin_does_not_model(found: Found, ask: Any, name: str, 
     assert ask("stepped", cr4=1 << bit).oracles == ("stepped",)
 
 
+def test_a_cpu_with_too_few_physical_addresses(
+    found: Found, ask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """4 GB are the guest's, above its 128 MB of RAM; the prober's own lies behind them."""
+    for bits, fits in ((32, False), (33, False), (36, True)):
+        narrow = replace(Guest(machine(levels=4)).cpu, maxphyaddr=bits)
+        assert ask(cpus=(narrow,)).oracles == (("twin",) if fits else ("debug-walker",))
+    with pytest.raises(PtliveError, match="addresses of 33 bits do not reach"):
+        ask("twin", cpus=(replace(narrow, maxphyaddr=33),))
+
+
 def test_pkru_is_given_to_the_space(found: Found, ask: Any) -> None:
     found.pkru = 0x55555554
     chosen = ask(pkru=None)
