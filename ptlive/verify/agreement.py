@@ -25,9 +25,9 @@ _IN_FRAME = np.uint64(0xFFF)
 class Agreement:
     """How the outcomes of n accesses compare with their predictions; all bool[n].
 
-    asked: for which there was a prediction; fault: outcome and error code agree;
-    cr2, frame: that they do, True also where there is nothing to compare
-    told_cr2, told_frame: where there was; quirks: what a known deviation explains
+    asked: for which there was a prediction; fault: outcome and error code agree
+    told_cr2, told_frame: where there is something to compare; cr2, frame: that it
+    agrees, True also where there is nothing; quirks: what a known deviation explains
     """
 
     asked: Bool
@@ -55,7 +55,8 @@ def agreement(
     by: who answered; page1gb: which entries are malformed for want of 1G pages alone
     """
     vector, code = predicted.vector, predicted.error_code
-    asked = vector != UNPREDICTABLE
+    # Of a table in no memory nothing is predicted; but no page lies behind one.
+    asked = (vector != UNPREDICTABLE) | (seen.frame != NO_FRAME)
     fault = (seen.vector == vector) & (seen.error_code == code)
     known = {
         quirk: asked & ~fault & explains

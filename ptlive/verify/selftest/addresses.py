@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 PAGE_SHIFT, INDEX_BITS = 12, 9
 
 
-def singles(bench: Bench, random: np.random.Generator) -> U64:
-    """Return an address for each variant, with open entries above and below it.
+def singles(bench: Bench) -> U64:
+    """Return addresses for each variant, with open entries at all other levels.
 
-    And one with open entries above it and anything below: in a large page that is
-    any 4K of it.
+    For one that may map a large page also an address in it whose lower index bits are
+    all the others.
     """
     found = []
     for lvl, table in bench.slots.items():
-        for slot in table:
-            above = [_open(bench, up) for up in range(bench.levels, lvl, -1)]
-            below = [_open(bench, down) for down in range(lvl - 1, 0, -1)]
-            any_below = random.integers(0, 1 << INDEX_BITS, lvl - 1).tolist()
-            found += [[*above, slot, *below], [*above, slot, *any_below]]
+        above = [_open(bench, up) for up in range(bench.levels, lvl, -1)]
+        below = [_open(bench, down) for down in range(lvl - 1, 0, -1)]
+        others = [slot ^ (1 << INDEX_BITS) - 1 for slot in below]
+        found += [[*above, slot, *below] for slot in table]
+        found += [[*above, slot, *others] for slot, one in table.items() if one.leaf]
     return _addresses(bench, found)
 
 
@@ -48,11 +48,13 @@ def matrix(bench: Bench) -> U64:
 
 
 def mixtures(bench: Bench, count: int, random: np.random.Generator) -> U64:
-    """Return addresses that pick a random variant at about half of the levels."""
+    """Return addresses that pick any slot at about half of the levels.
+
+    Where a page is larger than 4K, that is any 4K of it.
+    """
     columns = []
     for lvl in range(bench.levels, 0, -1):
-        slots = np.array(list(bench.slots[lvl]))
-        chosen = random.choice(slots, count)
+        chosen = random.integers(0, 1 << INDEX_BITS, count)
         columns.append(np.where(random.random(count) < 0.5, chosen, _open(bench, lvl)))
     return _addresses(bench, np.stack(columns, axis=1))
 
@@ -67,7 +69,7 @@ def edges(bench: Bench, random: np.random.Generator) -> U64:
     half, everything = 1 << width - 1, 1 << 64
     ends = [0, half, everything - half, everything]
     found = [(end + by) % everything for end in ends for by in (-(1 << PAGE_SHIFT), 0)]
-    for va in singles(bench, random)[:: 1 + 2 * len(bench.slots[1]) // 20].tolist():
+    for va in singles(bench)[:: len(bench.slots[1]) // 10].tolist():
         for bit in range(width - 1, 64):
             found += [va ^ 1 << bit, va ^ int(random.integers(1 << (64 - width + 1))) << width - 1]
     return np.array(found, dtype=np.uint64)

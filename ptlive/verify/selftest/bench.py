@@ -31,9 +31,10 @@ GB = 1 << 30
 LOW, HIGH = GB, 3 * GB
 _TWINS_OWN = range(FOUR_GB + HIGH, FOUR_GB + HIGH + GB)
 _TABLES = 0x12_3000
-# Where the pages of an entry that maps 4K, 2M or 1G begin. Each slot has its own page, but
-# for 1G, which all share.
-_PAGES = {1: FOUR_GB + 0x2345_6000, 2: FOUR_GB + GB, 3: FOUR_GB}
+# Where the pages of a level's entries begin. Each slot has its own, so long as there is room;
+# what would be larger than 1G begins at 0.
+_PAGES = {1: FOUR_GB + 0x2345_6000, 2: FOUR_GB + GB, 3: FOUR_GB, 4: 0, 5: 0}
+_OWN_PAGE = (1, 2)
 #: In every table the last two slots stay unused: in a frame, be it a page's or a table's,
 #: the word at NAME names it and the word at HOME is where writes arrive.
 NAME, HOME = FRAME - 16, FRAME - 8
@@ -149,5 +150,5 @@ def value_of(lvl: int, slot: int, variant: Variant) -> int:
     """Return the entry that stands in a slot."""
     if not variant.leaf:
         return (table_of(lvl - 1) | OPEN) ^ variant.flips
-    page = _PAGES[lvl] + (slot << 12 + 9 * (lvl - 1) if lvl < max(_PAGES) else 0)
+    page = _PAGES[lvl] + (slot << 12 + 9 * (lvl - 1) if lvl in _OWN_PAGE else 0)
     return (page | OPEN | (PS if lvl > 1 else 0)) ^ variant.flips

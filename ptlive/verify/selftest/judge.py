@@ -116,7 +116,9 @@ def _judge(
     loose = np.zeros_like(allowed)
     loose[rows] = ~found.asked | (found.explained & trial.answers.allowed)
     spared = [step.entry_pa[loose[step.row]] for step in translations.steps]
-    touched = [step.entry_pa for step in translations.steps]
+    failed = np.zeros_like(allowed)
+    failed[rows] = verdicts.vector != ALLOWED
+    touched = [step.entry_pa[failed[step.row]] for step in translations.steps]
     wrong, checked = _entries(record, trial, used, dirty, touched, spared)
     return Judgement(trial, rows, verdicts, found, wrong, checked)
 
@@ -127,7 +129,7 @@ def _entries(
     """Compare the tables with what accesses must have made of them.
 
     used, dirty: entries that must have A and D now; touched: entries on the way of
-    any access, which a failed one may have marked with A (SDM vol. 3A 4.8 leaves
+    accesses that fail, which may have marked them with A (SDM vol. 3A 4.8 leaves
     that open); spared: entries of which nothing is said
     """
     address, before = record.bench.entries

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,10 +62,10 @@ class Cpu:
     def controls(self, levels: int) -> list[Control]:
         """Return the control registers in every combination that decides about accesses.
 
-        With protection keys on, PKRU takes values that in turn give each key all four
-        combinations of its two bits.
+        PKRU takes values that in turn give each key all four combinations of its two
+        bits; also with protection keys off, when it must not matter.
         """
-        keys = itertools.count()
+        turns = itertools.count()
         found = []
         switches = [bit for name, bit in FEATURES.items() if name in self.features]
         for wp, nxe, *on in itertools.product((False, True), repeat=2 + len(switches)):
@@ -76,14 +76,15 @@ class Cpu:
                     cr0=_CR0 | (registers.CR0_WP if wp else 0),
                     cr4=cr4,
                     efer=registers.EFER_LMA | (registers.EFER_NXE if nxe else 0),
-                    pkru=_pkru(next(keys)) if cr4 & registers.CR4_PKE else 0,
+                    pkru=_pkru(next(turns) // 2) if "pku" in self.features else 0,
                 )
             )
         return found
 
 
 def _pkru(turn: int) -> int:
-    return sum((key + turn) % 4 << 2 * key for key in range(16))
+    # Keys that differ in one bit have different rights.
+    return sum((key + key // 4 + turn) % 4 << 2 * key for key in range(16))
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +151,7 @@ def record(
         unused = bench.tables + np.uint64(HOME)
         steps: list[Step] = [Poke(names, painted(names)), Poke(unused, np.zeros_like(unused))]
         for control in part:
-            steps.append(SetControl(control))
+            steps += _set(control)
             for kind in ACCESS_KINDS.values():
                 steps.append(Poke(*bench.entries))
                 steps.append(_probe(made, kind))
@@ -174,6 +175,14 @@ def _arrivals(bench: Bench, cpu: Cpu, va: U64) -> tuple[Bool, U64]:
     found = OURS.translate(fmt, bench.memory, np.array([bench.root], dtype=np.uint64), va)
     ram = found.mapped & (bench.ram_map.kind_of(found.pa) == Medium.RAM)
     return found.mapped, np.where(ram, found.pa, NO_FRAME)
+
+
+def _set(control: Control) -> list[Step]:
+    """Load PKRU, which can be done with CR4.PKE set alone (SDM vol. 2D, WRPKRU), then the rest."""
+    if not control.pkru:
+        return [SetControl(control)]
+    loading = replace(control, cr4=control.cr4 | registers.CR4_PKE)
+    return [SetControl(loading), SetControl(control)]
 
 
 def _probe(made: Record, kind: AccessKind) -> Probe:

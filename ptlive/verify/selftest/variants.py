@@ -22,7 +22,7 @@ RIGHTS = (RW, US, XD)
 KEY_SHIFT, KEYS = 59, 16
 ADDRESS = (1 << 52) - (1 << 12)
 ENTRY_NAMES = ("PTE", "PDE", "PDPTE", "PML4E", "PML5E")
-PAGE_SIZES = ("4K", "2M", "1G")
+PAGE_SIZES = ("4K", "2M", "1G", "512G", "256T")
 _BIT_NAMES = {0: "P", 1: "R/W", 2: "U/S", 3: "PWT", 4: "PCD", 5: "A", 6: "D", 7: "PS", 63: "XD"}
 # Entries that differ in two to four bits at random: so many of each shape.
 _RANDOM = 60
@@ -43,11 +43,14 @@ class Variant:
 
 
 def variants(lvl: int, random: np.random.Generator) -> list[Variant]:
-    """Return all variants of an entry of one level; the first of each shape is the open one."""
-    shapes = [True] if lvl == 1 else [False, True] if lvl <= len(PAGE_SIZES) else [False]
+    """Return all variants of an entry of one level; the first of each shape is the open one.
+
+    At every level but the last there are those with PS set, too: it is not for here
+    to say where that makes a page.
+    """
     return [
         Variant(f"{_shape(lvl, leaf)} {_changes(flips, lvl, leaf)}", leaf, flips, rights)
-        for leaf in shapes
+        for leaf in ([True] if lvl == 1 else [False, True])
         for flips, rights in dict(reversed(list(_flips(random)))).items()
     ]
 
