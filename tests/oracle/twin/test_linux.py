@@ -48,6 +48,7 @@ class Reference:
 
     def __init__(self, fork: Fork) -> None:
         self.fork = fork
+        assert isinstance(fork.ram, str)
         self.ram = np.memmap(fork.ram, dtype="<u8", mode="r")
         control = fork.control
         self.machine = sdm.Machine(
