@@ -10,6 +10,7 @@ from ptlive.access_kind import Access
 from ptlive.analysis.report import Disagreement
 from ptlive.paging.access import ALLOWED, PAGE_FAULT, UNPREDICTABLE, Fault
 from ptlive.paging.format import Kind
+from ptlive.paging.formats import x86_64
 from ptlive.paging.words import outcome_words
 from ptlive.verify import quirks
 from ptlive.verify.stepped import path_of
@@ -42,6 +43,14 @@ class Comparison:
         self._report, self._space, self._asked = report, space, asked
         self._by, self._options = answered_by, options
 
+        found = asked.translations
+        self._page1gb = np.zeros(found.va.size, dtype=np.bool_)
+        for lvl in np.unique(found.lvl[found.kind == Kind.MALFORMED]).tolist():
+            here = (found.lvl == lvl) & (found.kind == Kind.MALFORMED)
+            entries = np.unique(found.entry[here]).tolist()
+            large = [e for e in entries if x86_64.needs_page1gb(found.fmt, lvl, e)]
+            self._page1gb |= here & np.isin(found.entry, np.array(large, dtype=np.uint64))
+
     def askable(self, verdicts: Verdicts, kind: AccessKind, *, count: bool = True) -> Bool:
         """Tell which accesses are made; count the others."""
         found = self._asked.translations
@@ -50,6 +59,8 @@ class Comparison:
         shown = in_root & (found.lvl < self._space.format.top) & (found.kind == Kind.ABSENT)
         if kind.access is Access.READ:
             shown = np.zeros_like(shown)
+        # TCG takes these for pages, so that a write or a fetch could arrive anywhere.
+        large = self._page1gb & (self._by == "TCG") & (kind.access is not Access.READ)
         unpredictable = verdicts.vector == UNPREDICTABLE
         outside = (verdicts.vector == ALLOWED) & ~self._asked.reaches
         fault = self._check("fault")
@@ -57,10 +68,11 @@ class Comparison:
             (unpredictable, "a table lies in no memory: the tables do not say what happens"),
             (outside, "not RAM, the root table, or a table with no free entry"),
             (shown, "a self-map shows a root entry, which the prober may borrow"),
+            (large, f"quirk {quirks.TCG_PAGE1GB.name}"),
         ):
             if count and rows.any():
                 fault.unchecked[reason] += int(rows.sum())
-        askable: Bool = ~unpredictable & ~outside & ~shown
+        askable: Bool = ~unpredictable & ~outside & ~shown & ~large
         return askable
 
     def hold(
@@ -84,7 +96,7 @@ class Comparison:
             reason = "a self-map shows the root entry that the prober borrows"
             self._check("fault").unchecked[reason] += int(mine.sum())
         agree = (seen.vector == vector) & (seen.error_code == code)
-        quirk = self._quirk(vector, code, seen, ~agree)
+        quirk = self._quirk(rows, vector, code, seen, ~agree)
         self._count(
             "fault",
             kind,
@@ -97,7 +109,7 @@ class Comparison:
             ),
         )
         write = kind.access is Access.WRITE
-        faulted = (agree | quirk) & ~mine & (vector == PAGE_FAULT)
+        faulted = (agree | quirk) & ~mine & (seen.vector == PAGE_FAULT) & (vector == PAGE_FAULT)
         va = self._asked.addresses(rows, write=write)
         self._count(
             "cr2",
@@ -122,15 +134,25 @@ class Comparison:
             ),
         )
 
-    def _quirk(self, vector: U8, code: U32, seen: Answers, differs: Bool) -> Bool:
+    def _quirk(self, rows: Index, vector: U8, code: U32, seen: Answers, differs: Bool) -> Bool:
         """Count and return what a known quirk explains."""
-        reserved = (vector == PAGE_FAULT) & ((code & np.uint32(Fault.RSVD)) != 0)
+        explained = np.zeros(rows.size, dtype=np.bool_)
+        if self._by != "TCG":
+            return explained
+        reserved = differs & (vector == PAGE_FAULT) & ((code & np.uint32(Fault.RSVD)) != 0)
         without_p = (seen.vector == vector) & (seen.error_code == code & ~np.uint32(Fault.P))
-        explained: Bool = differs & reserved & without_p & (self._by == "TCG")
-        if explained.any():
-            count = int(explained.sum())
-            self._report.quirks[quirks.RESERVED_WITHOUT_P] += count
-            self._check("fault").unchecked[f"quirk {quirks.RESERVED_WITHOUT_P.name}"] += count
+        # See `quirks.of_fault`.
+        denied = seen.error_code & ~np.uint32(Fault.PK) == code & ~np.uint32(Fault.RSVD)
+        as_page = (seen.vector == ALLOWED) | ((seen.vector == PAGE_FAULT) & denied)
+        for quirk, which in (
+            (quirks.RESERVED_WITHOUT_P, reserved & without_p),
+            (quirks.TCG_PAGE1GB, reserved & ~without_p & as_page & self._page1gb[rows]),
+        ):
+            if which.any():
+                count = int(which.sum())
+                self._report.quirks[quirk] += count
+                self._check("fault").unchecked[f"quirk {quirk.name}"] += count
+            explained |= which
         return explained
 
     def _check(self, aspect: str) -> Check:

@@ -15,6 +15,7 @@ from ptlive.access_kind import ACCESS_KINDS
 from ptlive.analysis.report import Report
 from ptlive.errors import PtliveError
 from ptlive.paging.format import Kind
+from ptlive.paging.formats import x86_64
 from ptlive.verify import batches, census, sharing, twin
 from ptlive.verify.strays import strays
 from tests.verify.made import FRAME, FULL, MB, PHYS_BITS, PS, RW, XD, Made, P, scattered
@@ -174,6 +175,24 @@ def test_one_twin_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     report = Report(0, 0, 0, 0, version="")
     with pytest.raises(PtliveError, match="twin"):
         twin.verify_twin(report, space, space.walk(), fork, "TCG", twin.Wanted(ALL))
+
+
+def test_a_1g_page_on_a_cpu_that_shows_none_is_a_quirk_of_tcg(tmp_path: Path) -> None:
+    made = Made(tmp_path / "ram", 8 * MB)
+    made.put(1, 0, 2 * FRAME | FULL)
+    for index, flags in enumerate((FULL, P, P | RW | XD, FULL | 1 << 13)):
+        made.put(2, index, PS | flags)
+    fmt = x86_64.make_levels(4, maxphyaddr=PHYS_BITS, gbpages=False)
+    space = dataclasses.replace(made.space(), format=fmt)
+    fork = dataclasses.replace(made.fork(), cpu="max,-pdpe1gb")
+    report = Report(0, 0, 0, 0, version="")
+    twin.verify_twin(report, space, space.walk(), fork, "TCG", twin.Wanted(ALL))
+    assert report.disagreements == []
+    counts = {quirk.name: count for quirk, count in report.quirks.items()}
+    # Reads alone are asked: two for the first word, one for the last and one inside.
+    assert counts["tcg-1g-without-pdpe1gb"] == 3 * 4
+    # One has a reserved bit besides: it faults, as TCG's do.
+    assert counts["tcg-rsvd-without-p"] == 4
 
 
 @pytest.mark.long
