@@ -135,3 +135,11 @@ def test_json_has_the_keys_of_its_schema() -> None:
     ]
     assert (value["seed"], value["seconds"]) == (4, 1.235)
     assert json.loads(json.dumps(value)) == value
+
+
+def test_what_a_quirk_alone_explains_was_answered() -> None:
+    found = Report(0, 0, 0, 0, version="")
+    found.check("twin", "TCG", "fault").unchecked["quirk odd"] = 1
+    assert found.never_checked == []
+    found.check("twin", "TCG", "frame").unchecked["not RAM"] = 1
+    assert [check.aspect for check in found.never_checked] == ["frame"]
