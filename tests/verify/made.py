@@ -71,10 +71,11 @@ class Made:
         )
 
 
-def scattered(made: Made, leaves: int, first_table: int = 16) -> None:
+def scattered(made: Made, leaves: int) -> None:
     """Map so many 4K pages below one root entry, to frames in the upper half of RAM."""
     tables = leaves // 512
     directories = -(-tables // 512)
+    first_table = 3 + directories
     made.put(1, 3, 2 * FRAME | FULL)
     for n in range(directories):
         made.put(2, n, (3 + n) * FRAME | FULL)
