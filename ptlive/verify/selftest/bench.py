@@ -18,6 +18,7 @@ import numpy as np
 from ptlive.memory.ram import PlainRam
 from ptlive.memory.ram_map import Kind, RamMap, Region
 from ptlive.oracle.twin.fork import FOUR_GB, FRAME, Control, Fork
+from ptlive.verify.selftest.tables import Tables
 from ptlive.verify.selftest.variants import ADDRESS, OPEN, PS, Variant, variants
 
 if TYPE_CHECKING:
@@ -35,9 +36,7 @@ _TABLES = 0x12_3000
 # what would be larger than 1G begins at 0.
 _PAGES = {1: FOUR_GB + 0x2345_6000, 2: FOUR_GB + GB, 3: FOUR_GB, 4: 0, 5: 0}
 _OWN_PAGE = (1, 2)
-#: In every table the last two slots stay unused: in a frame, be it a page's or a table's,
-#: the word at NAME names it and the word at HOME is where writes arrive.
-NAME, HOME = FRAME - 16, FRAME - 8
+# The last two slots of every table stay unused: there is what a frame has at NAME and HOME.
 _SLOTS = FRAME // 8
 _UNUSED = (1, 2, 3, _SLOTS - 2, _SLOTS - 1)
 
@@ -46,18 +45,19 @@ _UNUSED = (1, 2, 3, _SLOTS - 2, _SLOTS - 1)
 class Bench:
     """The tables of one bench.
 
-    memory: its RAM; root: physical address of the root table; slots: for each
-    level, which variant each slot of its table holds; entries: all that is in the
-    tables, as address and value
+    memory: its RAM, a file at `path`; slots: for each level, which variant each slot of
+    its table holds
     """
 
-    levels: int
+    tables: Tables
     memory: PlainRam
-    ram_map: RamMap
     path: str
-    root: int
     slots: dict[int, dict[int, Variant]]
-    entries: tuple[U64, U64]
+
+    @property
+    def levels(self) -> int:
+        """How many levels there are."""
+        return self.tables.levels
 
     def fork(self, control: Control, cpu: str, accel: str, qemu: str) -> Fork:
         """Return what a twin needs in order to have this RAM."""
@@ -65,7 +65,7 @@ class Bench:
             ram=self.path,
             size=LOW + HIGH,
             low_ram=LOW,
-            root=self.root,
+            root=self.tables.root,
             control=control,
             cpu=cpu,
             accel=accel,
@@ -73,9 +73,9 @@ class Bench:
         )
 
     @property
-    def tables(self) -> U64:
+    def frames(self) -> U64:
         """The frames of the tables, ascending."""
-        return np.sort(np.array([table_of(lvl) for lvl in self.slots], dtype=np.uint64))
+        return np.array([table_of(lvl) for lvl in self.slots], dtype=np.uint64)
 
     def at(self, va: int) -> list[tuple[Variant | None, int]]:
         """Return what an address picks from the root downwards: variants, and where they stand."""
@@ -110,23 +110,20 @@ def bench(levels: int, seed: int) -> Iterator[Bench]:
         }
         for address, value in entries.items():
             memory.write(address, value.to_bytes(8, "little"))
-        yield Bench(
+        regions = [
+            Region(0, LOW - 1, Kind.RAM, "ram", 0),
+            Region(FOUR_GB, FOUR_GB + HIGH - 1, Kind.RAM, "ram", LOW),
+        ]
+        tables = Tables(
             levels=levels,
             memory=memory,
-            ram_map=RamMap(
-                [
-                    Region(0, LOW - 1, Kind.RAM, "ram", 0),
-                    Region(FOUR_GB, FOUR_GB + HIGH - 1, Kind.RAM, "ram", LOW),
-                ]
-            ),
-            path=f"/proc/self/fd/{file}",
+            ram_map=RamMap(regions),
             root=table_of(levels),
-            slots=slots,
-            entries=(
-                np.array(list(entries), dtype=np.uint64),
-                np.array(list(entries.values()), dtype=np.uint64),
-            ),
+            address=np.array(list(entries), dtype=np.uint64),
+            value=np.array(list(entries.values()), dtype=np.uint64),
+            spared=np.zeros(0, dtype=np.uint64),
         )
+        yield Bench(tables, memory, f"/proc/self/fd/{file}", slots)
     finally:
         os.close(file)
 

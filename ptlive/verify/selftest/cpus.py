@@ -1,13 +1,11 @@
-"""Which CPU a selftest's twin has: TCG's, or what KVM makes of this computer's."""
+"""Which CPU a selftest's twin has: TCG's, or what KVM offers on this computer."""
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
-from ptlive.errors import PtliveError
-from ptlive.target.machine import QEMU, Machine, host_has_la57, kvm_paging
+from ptlive.target.machine import QEMU, Machine, host_has_la57
+from ptlive.verify.kvm_cpu import kvm_cpu
 from ptlive.verify.selftest.record import FEATURES, Cpu
+from ptlive.verify.twin_accel import kvm_name
 
 # Physical addresses of TCG's CPUs, unless told otherwise (QEMU target/i386/cpu.h,
 # TCG_PHYS_ADDR_BITS).
@@ -22,20 +20,14 @@ def cpu_of(accel: str, qemu: str = QEMU) -> Cpu:
     if accel != "kvm":
         return Cpu(_TCG_PHYSICAL, qemu=qemu)
     Machine(levels=4, accel="kvm").check_host()
-    told = Path("/proc/cpuinfo").read_text()
-    flags = re.search(r"^flags\s*:(.*)$", told, re.MULTILINE)
-    width = re.search(r"^address sizes\s*: (\d+) bits physical", told, re.MULTILINE)
-    if not flags or not width:
-        raise PtliveError("/proc/cpuinfo does not tell what this computer's CPU has")
-    has = set(flags[1].split())
-    paging = kvm_paging()
+    offered = kvm_cpu()
     return Cpu(
-        int(width[1]),
-        gbpages="pdpe1gb" in has,
-        features=frozenset(FEATURES) & has,
+        offered.maxphyaddr,
+        gbpages="pdpe1gb" in offered.flags,
+        features=frozenset(FEATURES) & offered.flags,
         accel="kvm",
         qemu=qemu,
-        by=f"KVM+{paging}" if paging in ("EPT", "NPT") else f"KVM, {paging}",
+        by=kvm_name(),
     )
 
 

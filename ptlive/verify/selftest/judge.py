@@ -15,7 +15,7 @@ from ptlive.paging.control import controls
 from ptlive.paging.format import Kind
 from ptlive.paging.formats import x86_64
 from ptlive.verify.agreement import Agreement, agreement
-from ptlive.verify.selftest.bench import HOME, NAME
+from ptlive.verify.selftest.tables import HOME, NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,17 +74,17 @@ def judge(record: Record, rules: Rules) -> Iterator[Judgement]:
 
 
 def _translate(record: Record, rules: Rules, nxe: bool) -> tuple[Translations, U64, Bool]:
-    """Translate all addresses; return where in RAM they arrive, and what a want of 1G pages is."""
-    cpu, bench = record.cpu, record.bench
-    fmt = rules.make_format(bench.levels, maxphyaddr=cpu.maxphyaddr, nxe=nxe, gbpages=cpu.gbpages)
-    root = np.array([bench.root], dtype=np.uint64)
-    found = rules.translate(fmt, bench.memory, root, record.va)
-    ram = found.mapped & (bench.ram_map.kind_of(found.pa) != 0)
+    """Translate all addresses; return the named frames they lead to, and what wants 1G pages."""
+    cpu, tables = record.cpu, record.tables
+    fmt = rules.make_format(tables.levels, maxphyaddr=cpu.maxphyaddr, nxe=nxe, gbpages=cpu.gbpages)
+    root = np.array([tables.root], dtype=np.uint64)
+    found = rules.translate(fmt, tables.memory, root, record.va)
+    named = found.mapped & np.isin(found.pa, record.names)
     page1gb = np.zeros(len(record.va), dtype=np.bool_)
     if not cpu.gbpages:
         for row in np.flatnonzero(found.kind == Kind.MALFORMED).tolist():
             page1gb[row] = x86_64.needs_page1gb(fmt, int(found.lvl[row]), int(found.entry[row]))
-    return found, np.where(ram, found.pa, NO_FRAME), page1gb
+    return found, np.where(named, found.pa, NO_FRAME), page1gb
 
 
 def _judge(
@@ -132,9 +132,7 @@ def _entries(
     accesses that fail, which may have marked them with A (SDM vol. 3A 4.8 leaves
     that open); spared: entries of which nothing is said
     """
-    address, before = record.bench.entries
-    row = np.searchsorted(record.bench.tables, address & ~np.uint64(0xFFF))
-    after = trial.tables[row, ((address & np.uint64(0xFFF)) >> np.uint64(3)).astype(np.intp)]
+    address, before, after = record.tables.address, record.tables.value, trial.after
     is_present = (before & np.uint64(1)) != 0
     said = is_present & ~np.isin(address, np.concatenate([np.zeros(0, np.uint64), *spared]))
     must = np.isin(address, used)

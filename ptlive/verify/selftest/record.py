@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,10 +15,11 @@ from ptlive.oracle.twin import fork as registers
 from ptlive.oracle.twin.fork import Control
 from ptlive.oracle.twin.paint import NO_FRAME, painted
 from ptlive.oracle.twin.run import run
-from ptlive.oracle.twin.script import CopyFrames, Poke, Probe, SetControl
+from ptlive.oracle.twin.script import Peek, Poke, Probe, SetControl
 from ptlive.target.machine import QEMU
-from ptlive.verify.selftest.bench import HOME, NAME
+from ptlive.verify.in_turn import in_turn
 from ptlive.verify.selftest.rules import OURS
+from ptlive.verify.selftest.tables import HOME, NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from ptlive.arrays import U64, Bool, Index
     from ptlive.oracle.twin.script import Answers, Step
     from ptlive.verify.selftest.bench import Bench
+    from ptlive.verify.selftest.tables import Tables
 
 # A twin's script and its answers: so many accesses take some 100 MB.
 _PER_TWIN = 2_000_000
@@ -56,8 +59,10 @@ class Cpu:
     @property
     def name(self) -> str:
         """What to tell QEMU's -cpu."""
+        # KVM's models take the host's own width, unless told otherwise.
+        width = "" if self.accel == "tcg" else "host-phys-bits=off,"
         gbpages = "" if self.gbpages else ",-pdpe1gb"
-        return f"max,phys-bits={self.maxphyaddr}{gbpages}"
+        return f"max,{width}phys-bits={self.maxphyaddr}{gbpages}"
 
     def controls(self, levels: int) -> list[Control]:
         """Return the control registers in every combination that decides about accesses.
@@ -91,12 +96,12 @@ def _pkru(turn: int) -> int:
 class Trial:
     """One kind of access at every address, under one setting of the control registers.
 
-    tables: uint64[m, 512], the bench's tables as the accesses left them
+    after: uint64[n], the tables' watched entries as the accesses left them
     """
 
     control: Control
     answers: Answers
-    tables: U64
+    after: U64
 
     @property
     def kind(self) -> AccessKind:
@@ -106,28 +111,58 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """What was asked of a bench, and what the MMU did.
+    """What is asked of tables in one state, and what the MMU did.
 
     va: uint64[n], of the frames that are accessed; mapped: which of them our walker
-    says lead anywhere; arrive: the frames of RAM where, NO_FRAME if that is none:
-    these were made to name themselves, and are where writes were looked for
+    says lead anywhere; arrive: the frames where, NO_FRAME if no RAM that may be
+    written: these are made to name themselves, and are where writes are looked for
     """
 
-    bench: Bench
+    tables: Tables
     cpu: Cpu
     va: U64
     mapped: Bool
     arrive: U64
-    trials: list[Trial]
+    trials: list[Trial] = field(default_factory=list)
 
     def rows(self, kind: AccessKind) -> Index:
         """Return which addresses accesses of this kind are made at.
 
-        No fetch from what is no RAM: it would execute what is there.
+        All are read. What leads to no RAM, or to what must stay as it is, is neither
+        executed nor, in a guest, written.
         """
-        if kind.access is Access.FETCH:
-            return np.flatnonzero(~self.mapped | (self.arrive != NO_FRAME))
+        nowhere = self.mapped & (self.arrive == NO_FRAME)
+        if kind.access is Access.FETCH or (kind.access is Access.WRITE and self.tables.spared.size):
+            return np.flatnonzero(~nowhere)
         return np.arange(len(self.va))
+
+    @property
+    def names(self) -> U64:
+        """The frames that are to name themselves, ascending."""
+        return np.unique(self.arrive[self.arrive != NO_FRAME])
+
+    def steps(self, control: Control) -> list[Step]:
+        """Return a script's steps that make every kind of access under one setting."""
+        steps = _set(control)
+        for kind in ACCESS_KINDS.values():
+            steps.append(Poke(self.tables.address, self.tables.value))
+            steps.append(_probe(self, kind))
+            steps.append(Peek(self.tables.address))
+        return steps
+
+    def take(self, control: Control, answers: list[Answers], after: list[U64]) -> None:
+        """Keep what came of the steps for a setting."""
+        self.trials.extend(map(Trial, itertools.repeat(control), answers, after))
+
+
+def question(tables: Tables, cpu: Cpu, va: U64) -> Record:
+    """Return a record in which nothing is answered yet."""
+    # 1G pages count, which TCG has even where it shows none.
+    fmt = OURS.make_format(tables.levels, maxphyaddr=cpu.maxphyaddr)
+    found = OURS.translate(fmt, tables.memory, np.array([tables.root], dtype=np.uint64), va)
+    there = found.mapped & (tables.ram_map.kind_of(found.pa) == Medium.RAM)
+    there &= ~np.isin(found.pa, tables.spared)
+    return Record(tables, cpu, va, found.mapped, np.where(there, found.pa, NO_FRAME))
 
 
 def record(
@@ -142,39 +177,23 @@ def record(
     progress: told how many accesses more were made. Raises PtliveError when a twin
     cannot answer.
     """
-    mapped, arrive = _arrivals(bench, cpu, va)
-    made = Record(bench, cpu, va, mapped, arrive, [])
-    names = np.unique(arrive[arrive != NO_FRAME])
-    names = np.unique(np.concatenate([names, bench.tables])) + np.uint64(NAME)
+    made = question(bench.tables, cpu, va)
+    names = np.unique(np.concatenate([made.names, bench.frames])) + np.uint64(NAME)
+    # What would be borrowed for the prober must not be what writes may reach.
+    unused = bench.frames + np.uint64(HOME)
+    first: list[Step] = [Poke(names, painted(names)), Poke(unused, np.zeros_like(unused))]
+    calls = []
     for part in _parts(settings, len(va) * len(ACCESS_KINDS)):
-        # What would be borrowed for the prober must not be what writes may reach.
-        unused = bench.tables + np.uint64(HOME)
-        steps: list[Step] = [Poke(names, painted(names)), Poke(unused, np.zeros_like(unused))]
-        for control in part:
-            steps += _set(control)
-            for kind in ACCESS_KINDS.values():
-                steps.append(Poke(*bench.entries))
-                steps.append(_probe(made, kind))
-                steps.append(CopyFrames(bench.tables))
-        outcome = run(bench.fork(part[0], cpu.name, cpu.accel, cpu.qemu), steps)
-        asked = itertools.product(part, range(len(ACCESS_KINDS)))
-        for (control, _), answers, tables in zip(
-            asked, outcome.answers, outcome.frames, strict=True
-        ):
-            made.trials.append(Trial(control, answers, tables))
-            progress(len(answers.vector))
+        steps = [*first, *itertools.chain.from_iterable(map(made.steps, part))]
+        fork = bench.fork(part[0], cpu.name, cpu.accel, cpu.qemu)
+        calls.append((part, functools.partial(run, fork, steps)))
+    kinds = len(ACCESS_KINDS)
+    for part, outcome in in_turn(calls):
+        for at, control in enumerate(part):
+            rows = slice(at * kinds, (at + 1) * kinds)
+            made.take(control, outcome.answers[rows], outcome.words[rows])
+        progress(sum(len(answers.vector) for answers in outcome.answers))
     return made
-
-
-def _arrivals(bench: Bench, cpu: Cpu, va: U64) -> tuple[Bool, U64]:
-    """Return which addresses lead anywhere if nothing denies it, and the frames of RAM where.
-
-    1G pages count, which TCG has even where it shows none.
-    """
-    fmt = OURS.make_format(bench.levels, maxphyaddr=cpu.maxphyaddr)
-    found = OURS.translate(fmt, bench.memory, np.array([bench.root], dtype=np.uint64), va)
-    ram = found.mapped & (bench.ram_map.kind_of(found.pa) == Medium.RAM)
-    return found.mapped, np.where(ram, found.pa, NO_FRAME)
 
 
 def _set(control: Control) -> list[Step]:

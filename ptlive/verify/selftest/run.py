@@ -128,7 +128,7 @@ def _ask(
         for judgement in judge(taken, rules):
             _count(judgement, checks, result)
             if not judgement.agrees and len(result.differences) < TOLD:
-                told = _differences(taken, judgement, f"ptlive selftest --seed {seed}")
+                told = _differences(made, taken, judgement, f"ptlive selftest --seed {seed}")
                 result.differences += told[: TOLD - len(result.differences)]
     fewer = total - result.accesses
     if fewer:
@@ -161,9 +161,11 @@ def _count(judgement: Judgement, checks: dict[str, Check], result: BenchReport) 
             checks["fault"].unchecked[f"quirk {quirk.name}"] += int(rows.sum())
 
 
-def _differences(taken: Record, judgement: Judgement, command: str) -> list[RuleDifference]:
+def _differences(
+    made: Bench, taken: Record, judgement: Judgement, command: str
+) -> list[RuleDifference]:
     """Describe the first difference of each property."""
-    trial, made = judgement.trial, taken.bench
+    trial = judgement.trial
     found = []
     for aspect, rows in judgement.wrong().items():
         for row in rows[:1].tolist():
@@ -190,19 +192,21 @@ def _differences(taken: Record, judgement: Judgement, command: str) -> list[Rule
                 )
             )
     for aspect, entries in judgement.entries.items():
-        found += [_entry(taken, judgement, aspect, at, command) for at in entries[:1].tolist()]
+        found += [
+            _entry(made, taken, judgement, aspect, at, command) for at in entries[:1].tolist()
+        ]
     return found
 
 
 def _entry(
-    taken: Record, judgement: Judgement, aspect: str, address: int, command: str
+    made: Bench, taken: Record, judgement: Judgement, aspect: str, address: int, command: str
 ) -> RuleDifference:
     """Describe an entry that the MMU left otherwise than predicted."""
-    made, trial = taken.bench, judgement.trial
-    table, slot = address & ~0xFFF, (address & 0xFFF) // 8
-    lvl = next(lvl for lvl in made.slots if table_of(lvl) == table)
-    after = int(trial.tables[int(np.searchsorted(made.tables, np.uint64(table))), slot])
+    trial = judgement.trial
+    lvl = next(lvl for lvl in made.slots if table_of(lvl) == address & ~0xFFF)
+    variant = made.slots[lvl][address % 4096 // 8]
     before = made.value(address)
+    after = int(trial.after[taken.tables.address == np.uint64(address)][0])
     return RuleDifference(
         aspect=aspect,
         va=None,
@@ -213,7 +217,7 @@ def _entry(
             "dirty": f"D={int(not after & D)}",
         }.get(aspect, "nothing but A and D changes"),
         observed=f"{after:#018x}, before {before:#018x}",
-        path=((made.slots[lvl][slot].name, address, before),),
+        path=((variant.name, address, before),),
         reproduce=f"{command} --levels {made.levels}",
     )
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ptlive.verify.selftest import addresses
-from ptlive.verify.selftest.bench import bench
+from ptlive.verify.selftest.bench import bench, table_of
 from ptlive.verify.selftest.judge import judge
 from ptlive.verify.selftest.record import Cpu, record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ptlive.verify.selftest.bench import Bench
     from ptlive.verify.selftest.record import Record
     from ptlive.verify.selftest.rules import Rules
 
@@ -22,8 +24,26 @@ CPUS = (Cpu(52), Cpu(36), Cpu(40, gbpages=False))
 MIXTURES = 1000
 
 
+@dataclass(frozen=True)
+class Taken:
+    """A record, and the bench that it is of."""
+
+    bench: Bench
+    record: Record
+
+    def differs(self, va: int) -> tuple[str, ...]:
+        """Name what an address picks other than open entries."""
+        names = [one.name for one, _ in self.bench.at(va) if one and one.flips]
+        return tuple(names or [f"the address {va:#x}"])
+
+    def entry(self, address: int) -> str:
+        """Name the variant that stands at an address."""
+        lvl = next(lvl for lvl in self.bench.slots if table_of(lvl) == address & ~0xFFF)
+        return self.bench.slots[lvl][address % 4096 // 8].name
+
+
 @contextmanager
-def records(seed: int = 0) -> Iterator[list[Record]]:
+def records(seed: int = 0) -> Iterator[list[Taken]]:
     """Ask TCG about both numbers of levels, and a little about several CPUs."""
     with ExitStack() as stack:
         taken = []
@@ -34,42 +54,31 @@ def records(seed: int = 0) -> Iterator[list[Record]]:
             mixed = [addresses.mixtures(made, MIXTURES, random), addresses.edges(made, random)]
             usual = Cpu(40)
             taken += [
-                record(made, usual, va, usual.controls(levels))
+                Taken(made, record(made, usual, va, usual.controls(levels)))
                 for va in (alone, np.unique(np.concatenate(mixed)))
             ]
             for cpu in CPUS:
                 # Every switch on, and every switch off.
                 settings = cpu.controls(levels)[:: len(usual.controls(levels)) - 1]
-                taken.append(record(made, cpu, alone, settings))
+                taken.append(Taken(made, record(made, cpu, alone, settings)))
         yield taken
 
 
-def caught_by(taken: list[Record], rules: Rules) -> str | None:
+def caught_by(taken: list[Taken], rules: Rules) -> str | None:
     """Say what shows that rules are wrong, None if nothing does.
 
     That is the first difference there is, or how they break.
     """
     try:
         for one in taken:
-            for judgement in judge(one, rules):
+            for judgement in judge(one.record, rules):
                 for aspect, rows in judgement.wrong().items():
                     if len(rows):
-                        return f"{aspect}: {_simplest(one, rows.tolist())}"
+                        differ = [one.differs(va) for va in one.record.va[rows[:200]].tolist()]
+                        return f"{aspect}: {'; '.join(sorted(differ, key=len)[0])}"
                 for aspect, entries in judgement.entries.items():
                     if len(entries):
-                        table = one.bench.tables.searchsorted(entries[0], side="right")
-                        slot = int(entries[0]) % 4096 // 8
-                        return f"{aspect}: {one.bench.slots[int(table)][slot].name}"
+                        return f"{aspect}: {one.entry(int(entries[0]))}"
     except Exception as error:
         return f"breaks: {type(error).__name__}"
     return None
-
-
-def _simplest(one: Record, rows: list[int]) -> str:
-    """Return the entries of the address that differs least from an open one."""
-    names = [
-        [variant.name for variant, _ in one.bench.at(int(one.va[row])) if variant and variant.flips]
-        for row in rows[:200]
-    ]
-    least = min(names, key=len)
-    return "; ".join(least) or f"address {int(one.va[rows[0]]):#x}"

@@ -16,8 +16,8 @@ from tests.verify.selftest.records import caught_by, records
 from tests.verify.selftest.survivors import argument
 
 if TYPE_CHECKING:
-    from ptlive.verify.selftest.record import Record
     from ptlive.verify.selftest.rules import Rules
+    from tests.verify.selftest.records import Taken
 
 SHOWN = 4
 
@@ -44,7 +44,7 @@ def main() -> int:
     return int(survivors > 0)
 
 
-def _catching(taken: list[Record], rules: Rules) -> list[str]:
+def _catching(taken: list[Taken], rules: Rules) -> list[str]:
     """Return what shows that rules are wrong, the simplest first.
 
     That is an address by what its entries differ in from open ones, or a table entry by
@@ -52,26 +52,19 @@ def _catching(taken: list[Record], rules: Rules) -> list[str]:
     """
     found: set[tuple[str, ...]] = set()
     for one in taken:
-        wrong = np.zeros(len(one.va), dtype=np.bool_)
+        wrong = np.zeros(len(one.record.va), dtype=np.bool_)
         marked: set[tuple[str, int]] = set()
-        for judgement in judge(one, rules):
+        for judgement in judge(one.record, rules):
             for rows in judgement.wrong().values():
                 wrong[rows] = True
             for aspect, entries in judgement.entries.items():
                 marked |= {(aspect, entry) for entry in entries.tolist()}
-        found |= {_differs(one, va) for va in one.va[wrong].tolist()}
-        for aspect, entry in marked:
-            level = int(one.bench.tables.searchsorted(entry, side="right"))
-            found.add((f"{aspect} of {one.bench.slots[level][entry % 4096 // 8].name}",))
+        found |= {one.differs(va) for va in one.record.va[wrong].tolist()}
+        found |= {(f"{aspect} of {one.entry(entry)}",) for aspect, entry in marked}
     return ["; ".join(names) for names in sorted(found, key=lambda n: (len(n), len(" ".join(n))))]
 
 
-def _differs(one: Record, va: int) -> tuple[str, ...]:
-    names = [made.name for made, _ in one.bench.at(va) if made and made.flips]
-    return tuple(names or [f"the address {va:#x}"])
-
-
-def _mechanical(taken: list[Record], laboratory: Laboratory) -> int:
+def _mechanical(taken: list[Taken], laboratory: Laboratory) -> int:
     """Print the survivors among mechanical mutations; return how many nobody explains."""
     total = survivors = unexplained = 0
     for file in FILES:

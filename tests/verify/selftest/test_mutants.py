@@ -16,30 +16,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from ptlive.verify.selftest.record import Record
+    from tests.verify.selftest.records import Taken
 
 pytestmark = pytest.mark.qemu
 
 
 @pytest.fixture(scope="module")
-def taken() -> Iterator[list[Record]]:
+def taken() -> Iterator[list[Taken]]:
     """What TCG's MMU did, asked once for all mutants."""
     with records() as made:
         yield made
 
 
-def test_the_rules_as_they_are_agree(taken: list[Record]) -> None:
+def test_the_rules_as_they_are_agree(taken: list[Taken]) -> None:
     assert caught_by(taken, OURS) is None
 
 
 @pytest.mark.parametrize("name", MUTANTS)
-def test_a_wrong_walker_is_caught(taken: list[Record], name: str) -> None:
+def test_a_wrong_walker_is_caught(taken: list[Taken], name: str) -> None:
     assert caught_by(taken, MUTANTS[name]) is not None
 
 
 @pytest.mark.parametrize("name", NOT_TOLD)
 def test_what_tcg_does_wrong_itself_is_the_only_thing_not_told(
-    taken: list[Record], name: str
+    taken: list[Taken], name: str
 ) -> None:
     rules, why = NOT_TOLD[name]
     assert caught_by(taken, rules) is None, f"now it is told; it was said: {why}"
@@ -47,14 +47,14 @@ def test_what_tcg_does_wrong_itself_is_the_only_thing_not_told(
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_each_mechanical_mutation_is_caught_or_argued(taken: list[Record], tmp_path: Path) -> None:
+def test_each_mechanical_mutation_is_caught_or_argued(taken: list[Taken], tmp_path: Path) -> None:
     survivors = list(survive(taken, tmp_path))
     assert [one for one in survivors if argument(one) is None] == []
     idle = [row for row, _ in SURVIVORS if not any(one.startswith(row) for one in survivors)]
     assert idle == [], "arguments for what does not survive"
 
 
-def survive(taken: list[Record], folder: Path) -> Iterator[str]:
+def survive(taken: list[Taken], folder: Path) -> Iterator[str]:
     laboratory = Laboratory(folder)
     for file in FILES:
         for mutation in mutations(file):
