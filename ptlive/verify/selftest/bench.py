@@ -82,10 +82,11 @@ class Bench:
         picked = [(lvl, va >> (3 + 9 * lvl) & _SLOTS - 1) for lvl in range(self.levels, 0, -1)]
         return [(self.slots[lvl].get(slot), table_of(lvl) + 8 * slot) for lvl, slot in picked]
 
-    def value(self, address: int) -> int:
-        """Return the 8 bytes at an address of RAM."""
-        data, _ = self.memory.read(np.array([address], dtype=np.uint64), 8)
-        return int(data.view("<u8")[0, 0])
+    def describe(self, address: int) -> str:
+        """Name the variant that stands at an address of a table."""
+        table = next((lvl for lvl in self.slots if table_of(lvl) == address & ~(FRAME - 1)), 0)
+        variant = self.slots.get(table, {}).get(address % FRAME // 8)
+        return variant.name if variant else "in no table of the bench"
 
 
 def table_of(lvl: int) -> int:

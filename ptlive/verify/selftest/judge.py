@@ -34,12 +34,15 @@ A, D = 1 << 5, 1 << 6
 class Judgement:
     """One trial judged.
 
-    rows: which of the record's addresses its columns are; entries: physical
+    translations: of all the record's addresses; rows: which of them the other columns
+    are of; entries: physical
     addresses of table entries that the MMU left otherwise than predicted, by what
     differs: "accessed", "dirty", "entries"; entries_checked: how many were compared
     """
 
+    record: Record
     trial: Trial
+    translations: Translations
     rows: Index
     verdicts: Verdicts
     agreement: Agreement
@@ -120,7 +123,7 @@ def _judge(
     failed[rows] = verdicts.vector != ALLOWED
     touched = [step.entry_pa[failed[step.row]] for step in translations.steps]
     wrong, checked = _entries(record, trial, used, dirty, touched, spared)
-    return Judgement(trial, rows, verdicts, found, wrong, checked)
+    return Judgement(record, trial, translations, rows, verdicts, found, wrong, checked)
 
 
 def _entries(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import shlex
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,12 @@ class Cpu:
         width = "" if self.accel == "tcg" else "host-phys-bits=off,"
         gbpages = "" if self.gbpages else ",-pdpe1gb"
         return f"max,{width}phys-bits={self.maxphyaddr}{gbpages}"
+
+    @property
+    def options(self) -> str:
+        """Options of a command that choose it."""
+        accel = "" if self.accel == "tcg" else f" --accel {self.accel}"
+        return accel + ("" if self.qemu == QEMU else f" --twin-qemu {shlex.quote(self.qemu)}")
 
     def controls(self, levels: int) -> list[Control]:
         """Return the control registers in every combination that decides about accesses.

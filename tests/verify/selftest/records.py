@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ptlive.verify.selftest import addresses
-from ptlive.verify.selftest.bench import bench, table_of
+from ptlive.verify.selftest.bench import bench
 from ptlive.verify.selftest.judge import judge
 from ptlive.verify.selftest.record import Cpu, record
 
@@ -35,11 +35,6 @@ class Taken:
         """Name what an address picks other than open entries."""
         names = [one.name for one, _ in self.bench.at(va) if one and one.flips]
         return tuple(names or [f"the address {va:#x}"])
-
-    def entry(self, address: int) -> str:
-        """Name the variant that stands at an address."""
-        lvl = next(lvl for lvl in self.bench.slots if table_of(lvl) == address & ~0xFFF)
-        return self.bench.slots[lvl][address % 4096 // 8].name
 
 
 @contextmanager
@@ -78,7 +73,7 @@ def caught_by(taken: list[Taken], rules: Rules) -> str | None:
                         return f"{aspect}: {'; '.join(sorted(differ, key=len)[0])}"
                 for aspect, entries in judgement.entries.items():
                     if len(entries):
-                        return f"{aspect}: {one.entry(int(entries[0]))}"
+                        return f"{aspect}: {one.bench.describe(int(entries[0]))}"
     except Exception as error:
         return f"breaks: {type(error).__name__}"
     return None

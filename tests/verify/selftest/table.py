@@ -60,7 +60,7 @@ def _catching(taken: list[Taken], rules: Rules) -> list[str]:
             for aspect, entries in judgement.entries.items():
                 marked |= {(aspect, entry) for entry in entries.tolist()}
         found |= {one.differs(va) for va in one.record.va[wrong].tolist()}
-        found |= {(f"{aspect} of {one.entry(entry)}",) for aspect, entry in marked}
+        found |= {(f"{aspect} of {one.bench.describe(entry)}",) for aspect, entry in marked}
     return ["; ".join(names) for names in sorted(found, key=lambda n: (len(n), len(" ".join(n))))]
 
 
