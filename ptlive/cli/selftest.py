@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import shlex
+import time
 
 import click
 import numpy as np
 
+from ptlive.analysis.selftest import SelftestReport
+from ptlive.cli.connect import connect, tell
 from ptlive.cli.main import DONE, FOUND
-from ptlive.cli.options import NUMBER
-from ptlive.errors import PtliveError
+from ptlive.cli.options import NUMBER, TargetOptions, target_options
+from ptlive.oracle.twin.qemu import version_of
 from ptlive.show import selftest as show
 from ptlive.show.json import print_json
 from ptlive.show.progress import progress
 from ptlive.show.terminal import stdout
-from ptlive.target.doctor import program_version
 from ptlive.target.machine import QEMU, Machine
 from ptlive.target.process import orderly_signals
-from ptlive.verify.selftest.cpus import cpu_of, levels_of
+from ptlive.verify.choice import choose
+from ptlive.verify.fork import fork_of
+from ptlive.verify.selftest.cpus import cpu_of, cpu_of_guest, levels_of
+from ptlive.verify.selftest.guest import selftest_guest as changes
 from ptlive.verify.selftest.run import Selftest, selftest
-
-if TYPE_CHECKING:
-    from ptlive.analysis.selftest import SelftestReport
+from ptlive.verify.twin import ORACLE
+from ptlive.verify.twin_accel import ACCELERATORS
 
 
 @click.command("selftest")
@@ -32,24 +36,25 @@ if TYPE_CHECKING:
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all that is random."
 )
 @click.option(
-    "--accel",
-    type=click.Choice(["tcg", "kvm"]),
-    default="tcg",
-    show_default=True,
-    help="Whose MMU is asked.",
+    "--accel", type=click.Choice(ACCELERATORS), help="Whose MMU is asked.  [default: tcg]"
 )
 @click.option(
-    "--twin-qemu", "qemu", metavar="PATH", default=QEMU, show_default=True, help="Which QEMU's."
+    "--twin-qemu",
+    "qemu",
+    metavar="PROGRAM",
+    default=QEMU,
+    show_default=True,
+    help="Which QEMU the twins are.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@target_options
 def selftest_(
+    target: TargetOptions,
     addresses: tuple[int, ...],
     levels: str | None,
     quick: bool,
     seed: int,
-    accel: str,
+    accel: str | None,
     qemu: str,
-    as_json: bool,
 ) -> int:
     """Hold the walker's rules against an MMU, on tables made for that; needs no guest.
 
@@ -61,17 +66,23 @@ def selftest_(
     levels, in every setting of WP, NXE, SMEP, SMAP and PKE. Compared are outcome,
     error code, CR2, the frame reached, and what the MMU writes into the tables.
 
-    With addresses, only these are asked, on the same tables: a disagreement names
-    the command that asks again.
+    With --guest or --gdb the tables of that guest are changed instead, in a private
+    copy: each bit of the entries on the way to leaves and holes of every class.
+
+    With addresses, only these are asked, on the tables made up: a disagreement
+    names the command that asks again.
 
     Exit status: 0 all agreed; 1 something disagreed; 2 it could not be done.
     """
-    if levels:
-        Machine(levels=int(levels), accel=accel).check_host()
-    version = program_version(qemu)
-    if version is None:
-        raise PtliveError(f"{qemu} is missing, or is no program that tells its version")
-    with orderly_signals(), progress() as show_progress:
+    version = version_of(qemu)
+    if target.guest or target.gdb:
+        if addresses or levels or quick or accel:
+            raise click.UsageError("with a guest there is nothing to choose but --seed")
+        report = _of_guest(target, seed, qemu, version)
+    else:
+        accel = accel or "tcg"
+        if levels:
+            Machine(levels=int(levels), accel=accel).check_host()
         asked = Selftest(
             levels=[int(levels)] if levels else levels_of(accel),
             cpu=cpu_of(accel, qemu),
@@ -79,14 +90,31 @@ def selftest_(
             quick=quick,
             va=np.array(addresses, dtype=np.uint64) if addresses else None,
         )
-        report = selftest(asked, version, show_progress)
-    return _print(report, as_json)
-
-
-def _print(report: SelftestReport, as_json: bool) -> int:
-    if as_json:
+        with orderly_signals(), progress() as show_progress:
+            report = selftest(asked, version, show_progress)
+    if target.json:
         print_json(show.as_json(report))
     else:
         for line in show.lines(report):
             stdout().print(line)
     return FOUND if report.disagreed else DONE
+
+
+def _of_guest(target: TargetOptions, seed: int, qemu: str, version: str) -> SelftestReport:
+    """Change the tables of a guest's copy."""
+    begun = time.monotonic()
+    with connect(target) as connection, progress() as show_progress:
+        held, guest = connection.target, connection.running
+        choice = choose((ORACLE,), held, connection.spaces, guest, qemu=qemu)
+        for _, text in choice.notes:
+            tell(f"note: {text}")
+        report = SelftestReport(held.accelerator, version, seed)
+        for space in choice.spaces:
+            root = "" if space.origin == "cr3" else f" --root {space.origin}"
+            again = f"ptlive selftest --gdb {shlex.quote(held.address)}{root} --seed {seed}"
+            fork = fork_of(held, space, guest, ram=choice.ram, qemu=qemu)
+            state = next(cpu for cpu in held.cpus if cpu.vcpu == space.vcpu)
+            cpu = cpu_of_guest(state, fork, held.accelerator)
+            report.benches.append(changes(space, fork, cpu, seed, again, show_progress))
+    report.seconds = time.monotonic() - begun
+    return report

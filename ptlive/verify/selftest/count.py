@@ -30,26 +30,26 @@ TOLD = 20
 class Counts:
     """Fills the report on one bench, or on one guest.
 
-    by: who answered; describe: says how the entry at an address differs from an
-    ordinary one; again: the command that asks all of it again
+    by: who answered; again: the command that asks all of it again
     """
 
-    def __init__(
-        self, report: BenchReport, by: str, describe: Callable[[int], str], again: str
-    ) -> None:
+    def __init__(self, report: BenchReport, by: str, again: str) -> None:
         self.report = report
-        self._describe, self._again = describe, again
+        self._again = again
         aspects = ("fault", "cr2", "frame", "accessed", "dirty", "entries")
         self._checks = {aspect: Check(ORACLE, by, aspect) for aspect in aspects}
         report.checks = list(self._checks.values())
 
-    def add_all(self, judgements: Iterable[Judgement]) -> None:
-        """Count what came of all trials of a record."""
+    def add(self, judgements: Iterable[Judgement], describe: Callable[[int], str]) -> None:
+        """Count what came of all trials of a record.
+
+        describe: says how the entry at an address differs from an ordinary one
+        """
         for judgement in judgements:
             self._count(judgement)
             room = TOLD - len(self.report.differences)
             if room and not judgement.agrees:
-                self.report.differences += self._differences(judgement)[:room]
+                self.report.differences += self._differences(judgement, describe)[:room]
 
     def _count(self, judgement: Judgement) -> None:
         found = judgement.agreement
@@ -76,20 +76,24 @@ class Counts:
         unchecked |= {f"quirk {quirk.name}": count for quirk, count in quirks.items()}
         self._checks["fault"].unchecked += Counter(unchecked)
 
-    def _differences(self, judgement: Judgement) -> list[RuleDifference]:
+    def _differences(
+        self, judgement: Judgement, describe: Callable[[int], str]
+    ) -> list[RuleDifference]:
         """Describe the first difference of each property."""
         found = [
-            self._access(judgement, aspect, row)
+            self._access(judgement, aspect, row, describe)
             for aspect, rows in judgement.wrong().items()
             for row in rows[:1].tolist()
         ]
         return found + [
-            self._entry(judgement, aspect, address)
+            self._entry(judgement, aspect, address, describe(address))
             for aspect, entries in judgement.entries.items()
             for address in entries[:1].tolist()
         ]
 
-    def _access(self, judgement: Judgement, aspect: str, row: int) -> RuleDifference:
+    def _access(
+        self, judgement: Judgement, aspect: str, row: int, describe: Callable[[int], str]
+    ) -> RuleDifference:
         """Describe an access that went otherwise."""
         trial, verdicts = judgement.trial, judgement.verdicts
         at = int(np.searchsorted(judgement.rows, row))
@@ -103,7 +107,7 @@ class Counts:
             write = trial.kind.access is Access.WRITE
             observed += ", elsewhere" if write else f", at {_frame(int(seen.frame[at]))}"
         path = tuple(
-            (self._describe(int(steps.entry_pa[here])), int(steps.entry_pa[here]), entry)
+            (describe(int(steps.entry_pa[here])), int(steps.entry_pa[here]), entry)
             for steps, here in judgement.translations.path(row)
             for entry in (int(steps.entry[here]),)
         )
@@ -118,7 +122,7 @@ class Counts:
             reproduce=f"{self._again} {va:#x}",
         )
 
-    def _entry(self, judgement: Judgement, aspect: str, address: int) -> RuleDifference:
+    def _entry(self, judgement: Judgement, aspect: str, address: int, name: str) -> RuleDifference:
         """Describe an entry that the MMU left otherwise than predicted."""
         tables, trial = judgement.record.tables, judgement.trial
         at = int(np.flatnonzero(tables.address == np.uint64(address))[0])
@@ -131,7 +135,7 @@ class Counts:
             controls=_words(trial.control),
             predicted=said.get(aspect, "nothing but A and D changes"),
             observed=f"{after:#018x}, before {before:#018x}",
-            path=((self._describe(address), address, before),),
+            path=((name, address, before),),
             reproduce=self._again,
         )
 

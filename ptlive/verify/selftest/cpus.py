@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from ptlive.paging.formats.x86_64 import PHYSICAL_LIMIT
 from ptlive.target.machine import QEMU, Machine, host_has_la57
 from ptlive.verify.kvm_cpu import kvm_cpu
 from ptlive.verify.selftest.record import FEATURES, Cpu
 from ptlive.verify.twin_accel import kvm_name
+
+if TYPE_CHECKING:
+    from ptlive.oracle.twin.fork import Fork
+    from ptlive.target.cpu import CpuState
 
 # Physical addresses of TCG's CPUs, unless told otherwise (QEMU target/i386/cpu.h,
 # TCG_PHYS_ADDR_BITS).
@@ -28,6 +35,17 @@ def cpu_of(accel: str, qemu: str = QEMU) -> Cpu:
         accel="kvm",
         qemu=qemu,
         by=kvm_name(),
+    )
+
+
+def cpu_of_guest(state: CpuState, fork: Fork, by: str) -> Cpu:
+    """Return the CPU that a guest's fork has; what is not known of it counts as there."""
+    return Cpu(
+        state.maxphyaddr or PHYSICAL_LIMIT,
+        gbpages=state.gbpages is not False,
+        accel=fork.accel,
+        qemu=fork.qemu,
+        by=by,
     )
 
 

@@ -106,7 +106,7 @@ def _ask(
     asked = sum(map(len, parts))
     total = asked * len(ACCESS_KINDS) * len(settings)
     again = f"ptlive selftest --levels {made.levels}{cpu.options} --seed {seed}"
-    counts = Counts(BenchReport(made.levels, cpu.name, asked), cpu.by, made.describe, again)
+    counts = Counts(BenchReport(made.levels, cpu.name, asked), cpu.by, again)
 
     def tell(more: int) -> None:
         counts.report.accesses += more
@@ -114,6 +114,6 @@ def _ask(
 
     tell(0)
     for va in parts:
-        counts.add_all(judge(record(made, cpu, va, settings, tell), rules))
+        counts.add(judge(record(made, cpu, va, settings, tell), rules), made.describe)
     progress(what, total, total)
     return counts.report
