@@ -9,7 +9,7 @@ import numpy as np
 
 from ptlive.access_kind import Access
 from ptlive.oracle.twin.paint import NO_FRAME
-from ptlive.paging.access import ALLOWED, PAGE_FAULT, UNPREDICTABLE, Fault
+from ptlive.paging.access import ALLOWED, PAGE_FAULT, UNPREDICTABLE
 from ptlive.verify import quirks
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from ptlive.arrays import U64, Bool
     from ptlive.oracle.twin.script import Answers
     from ptlive.paging.access import Verdicts
-
-_IN_FRAME = np.uint64(0xFFF)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +58,12 @@ def agreement(
     fault = (seen.vector == vector) & (seen.error_code == code)
     known = {
         quirk: asked & ~fault & explains
-        for quirk, explains in _quirks(predicted, seen, by, page1gb).items()
+        for quirk, explains in quirks.of_faults(
+            by, (vector, code), (seen.vector, seen.error_code), page1gb
+        ).items()
     }
-    told_cr2 = (fault | known.get(quirks.RESERVED_WITHOUT_P, ~asked)) & (vector == PAGE_FAULT)
+    faulted = (vector == PAGE_FAULT) & (seen.vector == PAGE_FAULT)
+    told_cr2 = faulted & np.logical_or.reduce([fault, *known.values()])
     told_frame = fault & (vector == ALLOWED)
     if seen.kind.access is Access.WRITE:
         told_frame &= arrive != NO_FRAME
@@ -78,20 +79,3 @@ def agreement(
         frame=~told_frame | frame,
         quirks=known,
     )
-
-
-def _quirks(predicted: Verdicts, seen: Answers, by: str, page1gb: Bool) -> dict[Quirk, Bool]:
-    """Return where each known deviation would explain what was seen."""
-    if by != "TCG":
-        return {}
-    vector, code = predicted.vector, predicted.error_code
-    reserved = (vector == PAGE_FAULT) & ((code & np.uint32(Fault.RSVD)) != 0)
-    again = seen.vector == PAGE_FAULT
-    without_p = again & (seen.error_code == code & ~np.uint32(Fault.P))
-    # Taken for a page it is reached, or denied for its rights: with P, and without RSVD.
-    rights = seen.error_code & ~np.uint32(Fault.PK) == code & ~np.uint32(Fault.RSVD)
-    as_page = (seen.vector == ALLOWED) | (again & rights)
-    return {
-        quirks.RESERVED_WITHOUT_P: reserved & without_p,
-        quirks.TCG_PAGE1GB: reserved & page1gb & as_page,
-    }

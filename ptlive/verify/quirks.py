@@ -6,7 +6,9 @@ them explains is a disagreement.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
 
 from ptlive.analysis.report import Quirk
 from ptlive.paging.access import ALLOWED, PAGE_FAULT, Fault
@@ -14,7 +16,11 @@ from ptlive.paging.format import Kind
 from ptlive.paging.translate import NOT_TRANSLATED
 
 if TYPE_CHECKING:
+    from ptlive.arrays import U8, U32, Bool
     from ptlive.oracle.observation import Observation
+
+#: Vectors and error codes of n accesses.
+Faults: TypeAlias = "tuple[U8, U32]"
 
 RESERVED_WITHOUT_P = Quirk(
     "tcg-rsvd-without-p",
@@ -42,22 +48,40 @@ TCG_PAGE1GB = Quirk(
 )
 
 
-def of_fault(
-    accelerator: str, vector: int, error_code: int, seen: Observation, page1gb_only: bool
-) -> Quirk | None:
-    """Return the quirk that explains why an access went otherwise than predicted.
+def of_faults(
+    accelerator: str, predicted: Faults, seen: Faults, page1gb: Bool
+) -> dict[Quirk, Bool]:
+    """Return where each quirk explains that an access went otherwise than predicted, bool[n].
 
-    page1gb_only: the entry is malformed only because the CPU shows no 1G pages
+    predicted, seen: vectors and error codes; page1gb: where the entry is malformed only
+    because the CPU shows no 1G pages
     """
-    if accelerator != "TCG" or vector != PAGE_FAULT or not error_code & Fault.RSVD:
-        return None
-    if seen.vector == PAGE_FAULT and seen.error_code == error_code & ~Fault.P:
-        return RESERVED_WITHOUT_P
+    if accelerator != "TCG":
+        return {}
+    (vector, code), (seen_vector, seen_code) = predicted, seen
+    reserved = (vector == PAGE_FAULT) & ((code & np.uint32(Fault.RSVD)) != 0)
+    again = seen_vector == PAGE_FAULT
+    without_p = again & (seen_code == code & ~np.uint32(Fault.P))
     # Taken for a page it is reached, or denied for its rights: with P, and without RSVD.
-    as_page = seen.vector == ALLOWED or (
-        seen.vector == PAGE_FAULT and seen.error_code & ~Fault.PK == error_code & ~Fault.RSVD
+    rights = seen_code & ~np.uint32(Fault.PK) == code & ~np.uint32(Fault.RSVD)
+    as_page = (seen_vector == ALLOWED) | (again & rights)
+    return {
+        RESERVED_WITHOUT_P: reserved & without_p,
+        TCG_PAGE1GB: reserved & page1gb & as_page,
+    }
+
+
+def of_fault(
+    accelerator: str, vector: int, error_code: int, seen: Observation, page1gb: bool
+) -> Quirk | None:
+    """Return the quirk that explains why one access went otherwise than predicted."""
+    found = of_faults(
+        accelerator,
+        (np.array([vector], dtype=np.uint8), np.array([error_code], dtype=np.uint32)),
+        (np.array([seen.vector], dtype=np.uint8), np.array([seen.error_code], dtype=np.uint32)),
+        np.array([page1gb]),
     )
-    return TCG_PAGE1GB if page1gb_only and as_page else None
+    return next((quirk for quirk, explains in found.items() if explains[0]), None)
 
 
 def of_debug_walk(kind: int, observed: int | None) -> Quirk | None:

@@ -16,6 +16,7 @@ from ptlive.oracle.twin.script import NO_HOME
 from ptlive.paging.access import ALLOWED, check
 from ptlive.verify import pkru
 from ptlive.verify.batches import Batches
+from ptlive.verify.borrowed import entries_of, slots_of
 from ptlive.verify.in_turn import in_turn
 from ptlive.verify.lookup import distinct, used_entries
 from ptlive.verify.stepped import NOT_OBSERVABLE
@@ -92,9 +93,9 @@ def verify_twin(
     run.tables = TablesAfter(space, graph, jobs.tables)
     done = 0
     progress(done, total)
-    for (turns, parts, count), replies in in_turn(run.prepared(todo)):
-        run.compare(turns, parts, replies)
-        done += count
+    for batch, replies in in_turn(run.prepared(todo)):
+        run.compare(batch, replies)
+        done += batch.count
         progress(done, total)
 
 
@@ -124,6 +125,20 @@ class _Accesses:
         """Where writes are to arrive."""
         happens = self.verdicts.vector[self.rows] == ALLOWED
         return np.where(happens, self.asked.arrive(self.rows, write=True), NO_HOME)
+
+
+@dataclass
+class _Batch:
+    """What one twin is asked: accesses under one PKRU after the other, of `parts`.
+
+    count: for how many of all questions it stands; slots: the root entries that the
+    prober borrows
+    """
+
+    turns: list[list[_Accesses]]
+    parts: list[Asked]
+    count: int
+    slots: tuple[int, int]
 
 
 class _Run:
@@ -159,20 +174,23 @@ class _Run:
 
     def prepared(
         self, todo: Iterable[tuple[list[Asked], int]]
-    ) -> Iterator[tuple[tuple[list[list[_Accesses]], list[Asked], int], Callable[[], Replies]]]:
+    ) -> Iterator[tuple[_Batch, Callable[[], Replies]]]:
         """Yield what one twin after the other is asked, as predicted, and how to ask it."""
         fork = dataclasses.replace(self._fork, control=self._turns[0][1])
         for parts, count in todo:
-            turns = [self._predict(parts, turn) for turn in range(len(self._turns))]
-            yield (turns, parts, count), functools.partial(ask, fork, self._jobs(turns, parts))
+            slots = slots_of(self._turns[0][0], [part.translations for part in parts])
+            turns = [self._predict(parts, turn, slots) for turn in range(len(self._turns))]
+            batch = _Batch(turns, parts, count, slots)
+            yield batch, functools.partial(ask, fork, self._jobs(batch))
 
-    def _jobs(self, turns: list[list[_Accesses]], parts: list[Asked]) -> TwinJobs:
+    def _jobs(self, batch: _Batch) -> TwinJobs:
+        turns = batch.turns
         rounds = [
             Round(self._turns[turn][1], _joined(accesses), _joined(accesses, homes=True))
             for turn, accesses in enumerate(turns)
             if turn and accesses
         ]
-        reads = [part for part in parts if {k.access for k in part.kinds} != {Access.WRITE}]
+        reads = [part for part in batch.parts if {k.access for k in part.kinds} != {Access.WRITE}]
         paint = [part.arrive(np.flatnonzero(part.reaches), write=False) for part in reads]
         return TwinJobs(
             addresses=_joined(turns[0]),
@@ -180,34 +198,41 @@ class _Run:
             paint=distinct(np.concatenate([_none(), *paint])),
             tables=self.tables.frames,
             rounds=rounds,
+            slots=batch.slots,
         )
 
-    def compare(self, turns: list[list[_Accesses]], parts: list[Asked], replies: Replies) -> None:
+    def compare(self, batch: _Batch, replies: Replies) -> None:
         """Compare what one twin answered."""
+        turns = batch.turns
         answered = [replies.answers, *replies.rounds]
         asked = [turns[0], *(accesses for accesses in turns[1:] if accesses)]
         reached, written = [_none()], [_none()]
         for accesses, answers in zip(asked, answered, strict=True):
             for one, seen in _split(accesses, answers):
-                one.comparison.hold(one.kind, one.verdicts, one.rows, seen, replies.borrowed)
+                one.comparison.hold(one.kind, one.verdicts, one.rows, seen)
                 reached.append(one.asked.translations.va[one.allowed])
                 if one.kind.access is Access.WRITE:
                     written.append(one.asked.translations.entry_pa[one.allowed])
                 self._report.accesses[one.kind.name] += one.rows.size
-        for part in parts:
+        for part in batch.parts:
             self._report.addresses[part.what] += part.translations.va.size
         used = used_entries(self._graph, np.concatenate(reached))
+        lent = np.isin(used, entries_of(self._turns[0][0], batch.slots))
+        if lent.any():  # of a root without absent entries; what is put back has A as before
+            reason = "a root entry that the prober borrows"
+            self._report.check(ORACLE, self._by, "accessed").unchecked[reason] += int(lent.sum())
+            used = used[~lent]
         who = (ORACLE, self._by, f"{self._wanted.again}{self._wanted.options}")
         self.tables.compare(
             self._report, replies.tables, used, distinct(np.concatenate(written)), who
         )
 
-    def _predict(self, parts: list[Asked], turn: int) -> list[_Accesses]:
+    def _predict(self, parts: list[Asked], turn: int, slots: tuple[int, int]) -> list[_Accesses]:
         """Predict all accesses under the first PKRU; under another those that depend on it."""
         space, _, options = self._turns[turn]
         found = []
         for part in parts:
-            comparison = Comparison(self._report, space, part, self._by, options)
+            comparison = Comparison(self._report, space, part, self._by, options, slots)
             for kind in part.kinds:
                 if turn:
                     rows = pkru.depending(part.translations, kind, self._random)

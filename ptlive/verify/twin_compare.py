@@ -8,11 +8,13 @@ import numpy as np
 
 from ptlive.access_kind import Access
 from ptlive.analysis.report import Disagreement
-from ptlive.paging.access import ALLOWED, PAGE_FAULT, UNPREDICTABLE, Fault
+from ptlive.paging.access import ALLOWED, UNPREDICTABLE, Verdicts
 from ptlive.paging.format import Kind
 from ptlive.paging.formats import x86_64
 from ptlive.paging.words import outcome_words
 from ptlive.verify import quirks
+from ptlive.verify.agreement import agreement
+from ptlive.verify.borrowed import shows
 from ptlive.verify.stepped import path_of
 from ptlive.verify.twin_jobs import FRAME, Asked
 
@@ -21,9 +23,8 @@ if TYPE_CHECKING:
 
     from ptlive.access_kind import AccessKind
     from ptlive.analysis.report import Check, Report
-    from ptlive.arrays import U8, U32, Bool, Index
+    from ptlive.arrays import Bool, Index
     from ptlive.oracle.twin.script import Answers
-    from ptlive.paging.access import Verdicts
     from ptlive.space import AddressSpace
 
 ORACLE = "twin"
@@ -35,15 +36,23 @@ class Comparison:
     """Fills a report with the answers to one kind of access after the other.
 
     answered_by: the twin's accelerator; options: those that a command needs to ask again
+    slots: the root entries that the prober borrows in the twin
     """
 
     def __init__(
-        self, report: Report, space: AddressSpace, asked: Asked, answered_by: str, options: str
+        self,
+        report: Report,
+        space: AddressSpace,
+        asked: Asked,
+        answered_by: str,
+        options: str,
+        slots: tuple[int, int],
     ) -> None:
         self._report, self._space, self._asked = report, space, asked
         self._by, self._options = answered_by, options
 
         found = asked.translations
+        self._borrowed = shows(space, slots, found)
         self._page1gb = np.zeros(found.va.size, dtype=np.bool_)
         for lvl in np.unique(found.lvl[found.kind == Kind.MALFORMED]).tolist():
             here = (found.lvl == lvl) & (found.kind == Kind.MALFORMED)
@@ -53,12 +62,6 @@ class Comparison:
 
     def askable(self, verdicts: Verdicts, kind: AccessKind, *, count: bool = True) -> Bool:
         """Tell which accesses are made; count the others."""
-        found = self._asked.translations
-        # Behind a borrowed root entry lie the prober's own tables: to be read at most.
-        in_root = found.entry_pa & ~(FRAME - np.uint64(1)) == self._space.root[0]
-        shown = in_root & (found.lvl < self._space.format.top) & (found.kind == Kind.ABSENT)
-        if kind.access is Access.READ:
-            shown = np.zeros_like(shown)
         # TCG takes these for pages, so that a write or a fetch could arrive anywhere.
         large = self._page1gb & (self._by == "TCG") & (kind.access is not Access.READ)
         unpredictable = verdicts.vector == UNPREDICTABLE
@@ -67,93 +70,58 @@ class Comparison:
         for rows, reason in (
             (unpredictable, "a table lies in no memory: the tables do not say what happens"),
             (outside, "not RAM, the root table, or a table with no free entry"),
-            (shown, "a self-map shows a root entry, which the prober may borrow"),
+            (self._borrowed, "a self-map shows a root entry that the prober borrows"),
             (large, f"quirk {quirks.TCG_PAGE1GB.name}"),
         ):
             if count and rows.any():
                 fault.unchecked[reason] += int(rows.sum())
-        askable: Bool = ~unpredictable & ~outside & ~shown & ~large
+        askable: Bool = ~unpredictable & ~outside & ~self._borrowed & ~large
         return askable
 
-    def hold(
-        self,
-        kind: AccessKind,
-        verdicts: Verdicts,
-        rows: Index,
-        seen: Answers,
-        borrowed: tuple[int, ...],
-    ) -> None:
-        """Compare outcome, error code, CR2 and where each access arrived.
-
-        borrowed: addresses of root entries that are the prober's in the twin
-        """
+    def hold(self, kind: AccessKind, verdicts: Verdicts, rows: Index, seen: Answers) -> None:
+        """Compare outcome, error code, CR2 and where each access arrived."""
         vector, code = verdicts.vector[rows], verdicts.error_code[rows]
-        # Through a self-map, a root entry is also an entry of a level below.
-        entry_pa = self._asked.translations.entry_pa[rows]
-        mine = np.isin(entry_pa, np.array(borrowed, dtype=np.uint64))
-        mine &= self._asked.translations.lvl[rows] < self._space.format.top
-        if mine.any():
-            reason = "a self-map shows the root entry that the prober borrows"
-            self._check("fault").unchecked[reason] += int(mine.sum())
-        agree = (seen.vector == vector) & (seen.error_code == code)
-        quirk = self._quirk(rows, vector, code, seen, ~agree)
+        write = kind.access is Access.WRITE
+        va = self._asked.addresses(rows, write=write)
+        arrive = self._asked.arrive(rows, write=write)
+        frame = arrive & ~(FRAME - np.uint64(1))
+        found = agreement(
+            Verdicts(vector, code), seen, va, frame, frame, self._by, self._page1gb[rows]
+        )
+        for quirk, explains in found.quirks.items():
+            if explains.any():
+                self._report.quirks[quirk] += int(explains.sum())
+                self._check("fault").unchecked[f"quirk {quirk.name}"] += int(explains.sum())
         self._count(
             "fault",
             kind,
             rows,
-            agree,
-            ~quirk & ~mine,
+            found.fault,
+            found.asked & ~found.explained,
             lambda at: (
                 outcome_words(int(vector[at]), int(code[at])),
                 outcome_words(int(seen.vector[at]), int(seen.error_code[at])),
             ),
         )
-        write = kind.access is Access.WRITE
-        faulted = (agree | quirk) & ~mine & (seen.vector == PAGE_FAULT) & (vector == PAGE_FAULT)
-        va = self._asked.addresses(rows, write=write)
         self._count(
             "cr2",
             kind,
             rows,
-            seen.cr2 == va,
-            faulted,
+            found.cr2,
+            found.told_cr2,
             lambda at: (f"{int(va[at]):#x}", f"{int(seen.cr2[at]):#x}"),
         )
-        arrive = self._asked.arrive(rows, write=write)
-        reached = seen.landed if write else seen.frame == arrive & ~(FRAME - np.uint64(1))
-        allowed = agree & ~mine & (vector == ALLOWED)
         self._count(
             "frame",
             kind,
             rows,
-            reached,
-            allowed,
+            found.frame,
+            found.told_frame,
             lambda at: (
                 f"reaches {int(arrive[at]):#x}",
                 "lands elsewhere" if write else f"reaches {int(seen.frame[at]):#x}",
             ),
         )
-
-    def _quirk(self, rows: Index, vector: U8, code: U32, seen: Answers, differs: Bool) -> Bool:
-        """Count and return what a known quirk explains."""
-        explained = np.zeros(rows.size, dtype=np.bool_)
-        if self._by != "TCG":
-            return explained
-        reserved = differs & (vector == PAGE_FAULT) & ((code & np.uint32(Fault.RSVD)) != 0)
-        without_p = (seen.vector == vector) & (seen.error_code == code & ~np.uint32(Fault.P))
-        # See `quirks.of_fault`.
-        denied = seen.error_code & ~np.uint32(Fault.PK) == code & ~np.uint32(Fault.RSVD)
-        as_page = (seen.vector == ALLOWED) | ((seen.vector == PAGE_FAULT) & denied)
-        for quirk, which in (
-            (quirks.RESERVED_WITHOUT_P, reserved & without_p),
-            (quirks.TCG_PAGE1GB, reserved & ~without_p & as_page & self._page1gb[rows]),
-        ):
-            if which.any():
-                count = int(which.sum())
-                self._report.quirks[quirk] += count
-                self._check("fault").unchecked[f"quirk {quirk.name}"] += count
-            explained |= which
-        return explained
 
     def _check(self, aspect: str) -> Check:
         return self._report.check(ORACLE, self._by, aspect)

@@ -119,7 +119,7 @@ class ReferenceTwin:
         if self.lie:
             for kind, one in answers.items():
                 self.lie(kind, one, tables)
-        return Replies(answers, tables, 0.1, (), rounds)
+        return Replies(answers, tables, 0.1, rounds)
 
     def _qword(self, address: int) -> int | None:
         return self.memory.value(address) if address < FRAMES * FRAME else None

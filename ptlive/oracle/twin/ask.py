@@ -49,6 +49,8 @@ class Jobs:
         their frame; in a page table only words that are entries not in use
     tables: frames to return as they are afterwards
     rounds: what to ask after all that, one after the other
+    slots: the root entries to borrow for the prober, which a self-map shows as other
+        than the guest's; by default those that disturb least
     """
 
     addresses: Mapping[AccessKind, U64]
@@ -56,20 +58,19 @@ class Jobs:
     paint: U64 = field(default_factory=_none)
     tables: U64 = field(default_factory=_none)
     rounds: Sequence[Round] = ()
+    slots: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
 class Replies:
     """What the twin's MMU did: its answers, and `tables` uint64[n, 512] as it left them.
 
-    borrowed: addresses of the root entries that the prober took; rounds: the answers of
-    each further round
+    rounds: the answers of each further round
     """
 
     answers: Mapping[AccessKind, Answers]
     tables: U64
     seconds: float
-    borrowed: tuple[int, ...]
     rounds: Sequence[Mapping[AccessKind, Answers]] = ()
 
 
@@ -81,10 +82,10 @@ def ask(fork: Fork, jobs: Jobs, *, seconds: float | None = None) -> Replies:
         script.append(SetControl(one.control))
         orders.append(_probes(script, one.addresses, one.homes))
     script.append(CopyFrames(jobs.tables))
-    outcome = run(fork, script, seconds=seconds)
+    outcome = run(fork, script, slots=jobs.slots, seconds=seconds)
     left = iter(outcome.answers)
     answers = [dict(zip(kinds, left, strict=False)) for kinds in orders]
-    return Replies(answers[0], outcome.frames[0], outcome.seconds, outcome.borrowed, answers[1:])
+    return Replies(answers[0], outcome.frames[0], outcome.seconds, answers[1:])
 
 
 def _probes(

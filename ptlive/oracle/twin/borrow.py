@@ -63,8 +63,14 @@ class Borrowed:
     original: tuple[int, int]
 
 
-def borrow(fork: Fork, root: U64, script: Sequence[Step]) -> Borrowed:
-    """Choose the root entries to borrow for a script, given the root table."""
+def borrow(
+    fork: Fork, root: U64, script: Sequence[Step], slots: tuple[int, int] | None = None
+) -> Borrowed:
+    """Return which root entries to borrow for a script, given the root table.
+
+    slots: those that somebody chose already. Raises PtliveError if the script writes to them,
+    or to every entry.
+    """
     levels = fork.control.levels
     asked = np.zeros(ENTRIES, dtype=np.uint64)
     forbidden = np.zeros(ENTRIES, dtype=bool)
@@ -75,5 +81,8 @@ def borrow(fork: Fork, root: U64, script: Sequence[Step]) -> Borrowed:
         elif isinstance(step, Poke):
             at = step.addresses & ~np.uint64(FRAME - 1) == np.uint64(fork.root_frame)
             forbidden[(step.addresses[at] % np.uint64(FRAME) // np.uint64(8)).astype(np.intp)] = 1
-    slots = choose_slots(root, asked, forbidden)
+    if slots is None:
+        slots = choose_slots(root, asked, forbidden)
+    elif forbidden[list(slots)].any():
+        raise PtliveError("the script writes to an entry of the root that is to be borrowed")
     return Borrowed(slots, (int(root[slots[0]]), int(root[slots[1]])))

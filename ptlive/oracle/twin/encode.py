@@ -141,11 +141,6 @@ class Encoder:
     def _poke(self, addresses: U64, words: U64) -> None:
         self._row("POKE", len(addresses), A=self._put(addresses), B=self._put(words))
 
-    @property
-    def borrowed(self) -> tuple[int, int]:
-        """The physical addresses of the borrowed entries."""
-        return self._root_entry(0), self._root_entry(1)
-
     def _root_entry(self, which: int) -> int:
         """Return the physical address of a borrowed entry."""
         return self._fork.root_frame + 8 * self._borrowed.slots[which]

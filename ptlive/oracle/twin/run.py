@@ -35,11 +35,17 @@ _SECONDS_EACH = 1 / 10_000
 
 
 def run(
-    fork: Fork, script: Sequence[Step], *, seconds: float | None = None, elf: Path | None = None
+    fork: Fork,
+    script: Sequence[Step],
+    *,
+    slots: tuple[int, int] | None = None,
+    seconds: float | None = None,
+    elf: Path | None = None,
 ) -> Outcome:
     """Fork the guest, do what the script says in the twin, and return what came of it.
 
-    Nothing in the guest changes, and nothing is left behind. `seconds` is the
+    Nothing in the guest changes, and nothing is left behind. `slots` are the root
+    entries to borrow, by default those that disturb least; `seconds` is the
     twin's time limit, by default a generous one for the number of accesses; `elf`
     another prober than the installed one. Raises PtliveError when the RAM cannot
     be read, QEMU does not start, or the twin does not come to its end.
@@ -51,7 +57,8 @@ def run(
     with ExitStack() as stack:
         ram = _open_ram(fork)
         stack.callback(os.close, ram)
-        encoder = Encoder(prober, fork, borrow(fork, _read_root(fork, ram), script), script)
+        borrowed = borrow(fork, _read_root(fork, ram), script, slots)
+        encoder = Encoder(prober, fork, borrowed, script)
         extra = os.memfd_create("ptlive-twin")
         stack.callback(os.close, extra)
         size = -(-encoder.size // _DIMM_UNIT) * _DIMM_UNIT
@@ -71,7 +78,6 @@ def run(
         _execute(command, (ram, extra, rom), prober, memory, seconds)
         outcome = encoder.outcome(memory)
         outcome.seconds = time.monotonic() - started
-        outcome.borrowed = encoder.borrowed
         return outcome
 
 

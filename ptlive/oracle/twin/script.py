@@ -130,12 +130,10 @@ class Outcome:
     """What came of a script, each list in the order of the steps that ask for it.
 
     words: of each Peek, uint64[n]; frames: of each CopyFrames, uint64[n, 512]
-    seconds: how long the twin lived; borrowed: addresses of the root entries that
-    the prober took, which a self-map shows as other than the guest's
+    seconds: how long the twin lived
     """
 
     answers: list[Answers] = field(default_factory=list)
     words: list[U64] = field(default_factory=list)
     frames: list[U64] = field(default_factory=list)
     seconds: float = 0.0
-    borrowed: tuple[int, ...] = ()
