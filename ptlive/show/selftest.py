@@ -16,20 +16,24 @@ if TYPE_CHECKING:
     from ptlive.analysis.report import Quirk
     from ptlive.analysis.selftest import BenchReport, RuleDifference, SelftestReport
 
-_HEADER = ("levels", "CPU", "addresses", "accesses", "property", "checked", "agreed", "disagreed")
+_HEADER = ("  property", "checked", "agreed", "disagreed")
 SHOWN = 10
 
 
 def lines(report: SelftestReport) -> Iterator[str | Text]:
     """Yield the report: each bench, what could not be checked, quirks, differences, the verdict."""
-    rows = []
+    rows = [
+        (f"  {check.aspect}", *(f"{n:,}" for n in (check.checked, check.agreed, check.disagreed)))
+        for bench in report.benches
+        for check in bench.checks
+    ]
+    header, *table = columns(_HEADER, rows, " >>>")
+    yield header
     for bench in report.benches:
-        left = (str(bench.levels), bench.cpu, f"{bench.addresses:,}", f"{bench.accesses:,}")
-        for check in bench.checks:
-            counts = (f"{check.checked:,}", f"{check.agreed:,}", f"{check.disagreed:,}")
-            rows.append((*left, check.aspect, *counts))
-            left = ("", "", "", "")
-    yield from columns(_HEADER, rows, ">.>>.>>>")
+        asked = f"{bench.addresses:,} addresses, {bench.accesses:,} accesses"
+        yield f"{bench.levels} levels, {bench.cpu}: {asked}"
+        yield from table[: len(bench.checks)]
+        del table[: len(bench.checks)]
     unchecked: Counter[str] = Counter()
     quirks: Counter[Quirk] = Counter()
     for bench in report.benches:
