@@ -37,7 +37,7 @@ class Piece:
 class Layout:
     """The RAM of a machine: `size` bytes, of which `low` lie below 4 GB, the rest from 4 GB on.
 
-    pieces: those that are memory just now; video memory and SMRAM may hide others
+    pieces: those that are memory just now; video memory, SMRAM and ROMs may hide others
     whole: whether all of it is one memory region of QEMU, in this order
     """
 
@@ -70,6 +70,11 @@ def read_layout(monitor: Callable[[str], str], ram_map: RamMap) -> Layout:
         raise PtliveError("the guest's RAM does not lie as on the machines pc and q35")
     pieces, whole = [], True
     for region in memory:
+        # Below 1 MB OVMF leaves its ROM, and VGA its memory, where SeaBIOS has RAM: neither
+        # is in the file of the RAM, nor in a twin.
+        legacy = _LEGACY[0] <= region.first and region.last < _LEGACY[1]
+        if legacy and region.name != memory[0].name:
+            continue
         if region.last < low or FOUR_GB <= region.first < FOUR_GB + high:
             offset = region.first if region.last < low else region.first - FOUR_GB + low
             pieces.append(Piece(region.first, region.last, offset))

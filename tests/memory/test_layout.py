@@ -58,6 +58,25 @@ def test_smram_may_hide_the_top_of_low_ram() -> None:
     assert layout.pieces[-1] == Piece(4 * GB, 5 * GB - 1, 2 * GB)
 
 
+def test_firmware_that_leaves_its_rom_below_1_mb_has_its_ram_in_one_file_too() -> None:
+    # OVMF on q35, while its boot manager shows a picture.
+    ram_map = RamMap(
+        ram((0, 0xA0000, "ram", 0), (0xA0000, 0xB0000, "vga.vram", 0))
+        + ram((0xC0000, 0xC4000, "ram", 0xC0000), kind=Kind.ROM)
+        + ram((0xC4000, 0xE0000, "pc.rom", 0x4000), kind=Kind.ROM)
+        + ram((0xE0000, 0x100000, "pc.bios", 0x1E0000), kind=Kind.ROM)
+        + ram((0x100000, 2 * GB, "ram", 0x100000), (4 * GB, 5 * GB, "ram", 2 * GB))
+    )
+    layout = read_layout(answers(3 * GB).__getitem__, ram_map)
+    assert (layout.size, layout.low, layout.whole) == (3 * GB, 2 * GB, True)
+    assert layout.pieces == (
+        Piece(0, 0x9FFFF, 0),
+        Piece(0xC0000, 0xC3FFF, 0xC0000),
+        Piece(0x100000, 2 * GB - 1, 0x100000),
+        Piece(4 * GB, 5 * GB - 1, 2 * GB),
+    )
+
+
 @pytest.mark.parametrize(
     "second", [("node1", 0), ("pc.ram", 64 * MB)], ids=["another backend", "another order"]
 )
