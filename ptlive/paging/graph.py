@@ -96,13 +96,6 @@ class Floor:
         """Return which node the entry at each position belongs to."""
         return np.searchsorted(self.start, position, side="right") - 1
 
-    def edge_of(self, position: Index) -> Index:
-        """Return which edge the entry at each position is, -1 if it is none."""
-        edge = np.full(self.entries.size, -1, dtype=np.intp)
-        edge[self.position] = np.arange(self.position.size)
-        found: Index = edge[position]
-        return found
-
     def leaf_bits(self, edges: Index) -> U64:
         """Return log2 of the bytes that each of these leaves maps."""
         shift = self.nodes.shift[self.node[edges]]

@@ -13,7 +13,8 @@ from ptlive.paging.walk import walk
 if TYPE_CHECKING:
     from ptlive.arrays import U8, U64, Bool, Index, Memory
     from ptlive.paging.format import Format
-    from ptlive.paging.graph import Floor
+    from ptlive.paging.graph import Floor, Graph
+    from ptlive.paging.nodes import Tops
 
 NOT_TRANSLATED = 255  # the kind of an address in no window, such as a non-canonical one
 
@@ -89,10 +90,18 @@ def translate(fmt: Format, memory: Memory, root: U64, va: U64) -> Translations:
 
     Raises PtliveError if the root table lies in no RAM and no ROM.
     """
-    graph = walk(fmt, memory, root.reshape(1, -1), (va, va))
+    return lookup(walk(fmt, memory, root.reshape(1, -1), (va, va)), va)
+
+
+def lookup(graph: Graph, va: U64) -> Translations:
+    """Return what the walk of one address space found at addresses, uint64[n].
+
+    An address that the graph knows nothing of, neither a leaf nor a hole, comes out as one
+    that nothing translates: so does what is present and what the walk has forgotten.
+    """
     n = va.size
     result = Translations(
-        fmt=fmt,
+        fmt=graph.fmt,
         va=va,
         kind=np.full(n, NOT_TRANSLATED, dtype=np.uint8),
         lvl=np.zeros(n, dtype=np.uint8),
@@ -103,10 +112,11 @@ def translate(fmt: Format, memory: Memory, root: U64, va: U64) -> Translations:
         page_bits=np.zeros(n, dtype=np.uint8),
         steps=[],
     )
-    order = np.argsort(graph.tops.number, kind="stable")
-    row, node = graph.tops.number[order], graph.tops.node[order]
+    row = node = np.zeros(0, dtype=np.intp)
+    if graph.floors:
+        row, node = _enter(graph.tops, graph.floors[0], va)
     for floor in graph.floors:
-        steps, edge = _steps(floor, row, node)
+        steps, edge = _step(floor, va, row, node)
         result.steps.append(steps)
         _settle(result, floor, steps, edge)
         down = np.flatnonzero(steps.kind == Kind.TABLE)
@@ -114,28 +124,61 @@ def translate(fmt: Format, memory: Memory, root: U64, va: U64) -> Translations:
     return result
 
 
-def _steps(floor: Floor, row: Index, node: Index) -> tuple[Steps, Index]:
-    """Return the steps through the nodes of one floor, and which edge each takes."""
-    # A node on the way to a single byte has one entry in range.
-    position = floor.start[node]
-    edge = floor.edge_of(position)
-    kind = np.full(row.size, Kind.ABSENT, dtype=np.uint8)
-    rights = floor.nodes.rights[node]
-    present = np.flatnonzero(edge >= 0)
-    kind[present] = floor.kind[edge[present]]
-    rights[present] = floor.rights[edge[present]]
-    table, index = floor.nodes.table[node], floor.index_at(position, node)
+def _enter(tops: Tops, floor: Floor, va: U64) -> tuple[Index, Index]:
+    """Return which addresses some range of the walk contains, and the node each enters."""
+    first = tops.base + floor.nodes.first[tops.node]
+    last = tops.base + floor.nodes.last[tops.node]
+    order = np.argsort(first, kind="stable")
+    # Ranges may overlap: of those that begin before an address, the one that ends last.
+    furthest = np.maximum.accumulate(last[order])
+    holder = np.maximum.accumulate(np.where(last[order] == furthest, np.arange(order.size), 0))
+    at = np.searchsorted(first[order], va, side="right") - 1
+    top = order[holder[np.maximum(at, 0)]]
+    row = np.flatnonzero((at >= 0) & (first[top] <= va) & (va <= last[top]))
+    return row, tops.node[top[row]]
+
+
+def _step(floor: Floor, va: U64, row: Index, node: Index) -> tuple[Steps, Index]:
+    """Return the steps through nodes of one floor, and which edge each takes, -1 if none."""
+    nodes = floor.nodes
+    shift = nodes.shift[node]
+    index: U64 = va[row] >> shift & ((np.uint64(1) << nodes.bits[node]) - np.uint64(1))
+    at = index - (nodes.first[node] >> shift)
+    known = at < (floor.start[node + 1] - floor.start[node]).astype(np.uint64)
+    if not known.all():
+        row, node, index, at = row[known], node[known], index[known], at[known]
+    position = floor.start[node] + at.astype(np.intp)
+    edge = _edge(floor, position, node)
+    entry = floor.entries[position]
+    # What is present is an edge, unless the walk has forgotten it.
+    kind = np.where(floor.fmt.present(entry), NOT_TRANSLATED, Kind.ABSENT).astype(np.uint8)
+    rights = nodes.rights[node]
+    has = np.flatnonzero(edge >= 0)
+    kind[has], rights[has] = floor.kind[edge[has]], floor.rights[edge[has]]
+    table = nodes.table[node]
     steps = Steps(
         lvl=floor.lvl,
         row=row,
         table=table,
         index=index,
         entry_pa=table + index * np.uint64(floor.fmt.level(floor.lvl).entry_size),
-        entry=floor.entries[position],
+        entry=entry,
         kind=kind,
         rights=rights,
     )
     return steps, edge
+
+
+def _edge(floor: Floor, position: Index, node: Index) -> Index:
+    """Return which edge each entry is, or, of several that make one leaf, belongs to."""
+    if not floor.position.size:
+        return np.full(position.size, -1, dtype=np.intp)
+    edge = np.maximum(np.searchsorted(floor.position, position, side="right") - 1, 0)
+    away = position - floor.position[edge]
+    if floor.fmt.level(floor.lvl).leaf_bits:
+        wide = floor.leaf_bits(edge) - floor.nodes.shift[floor.node[edge]]
+        away = np.where(floor.kind[edge] == Kind.LEAF, away >> wide.astype(np.intp), away)
+    return np.where((away == 0) & (floor.node[edge] == node), edge, -1)
 
 
 def _settle(result: Translations, floor: Floor, steps: Steps, edge: Index) -> None:
@@ -145,7 +188,7 @@ def _settle(result: Translations, floor: Floor, steps: Steps, edge: Index) -> No
     result.entry[row], result.entry_pa[row] = steps.entry, steps.entry_pa
     result.rights[row] = steps.rights
     leaf = np.flatnonzero(steps.kind == Kind.LEAF)
-    row, edge = row[leaf], edge[leaf]
+    row, edge = steps.row[leaf], edge[leaf]
     bits = floor.leaf_bits(edge)
     offset = result.va[row] & ((np.uint64(1) << bits) - np.uint64(1))
     result.pa[row] = floor.fmt.level(floor.lvl).leaf_address(floor.entry[edge]) | offset

@@ -13,7 +13,7 @@ import numpy as np
 from ptlive.paging.format import Kind
 from ptlive.paging.graph import HOLES
 from ptlive.paging.paths import Paths, holes, leaves
-from ptlive.verify.lookup import lookup
+from ptlive.paging.translate import lookup
 from ptlive.verify.sharing import WHOLE, edges, thin
 
 if TYPE_CHECKING:

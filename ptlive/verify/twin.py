@@ -18,11 +18,11 @@ from ptlive.verify import pkru
 from ptlive.verify.batches import Batches
 from ptlive.verify.borrowed import entries_of, slots_of
 from ptlive.verify.in_turn import in_turn
-from ptlive.verify.lookup import distinct, used_entries
 from ptlive.verify.stepped import NOT_OBSERVABLE
 from ptlive.verify.twin_compare import ORACLE, Comparison
 from ptlive.verify.twin_jobs import Jobs
 from ptlive.verify.twin_tables import TablesAfter
+from ptlive.verify.used import distinct, used_entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
