@@ -6,19 +6,23 @@ number out again once its owner is gone.
 
 from __future__ import annotations
 
+import enum
 import os
 import select
 import signal
 import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from ptlive.errors import PtliveError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import FrameType
+
+# Seconds until a signal that came at a bad moment is sent again.
+_LATER = 0.001
 
 
 def spawn(
@@ -113,23 +117,42 @@ def wait_end(pid: int, started: int, seconds: float) -> bool:
 
 @contextmanager
 def orderly_signals() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into SystemExit, so that clean-up code runs.
+    """Turn SIGTERM and SIGHUP into SystemExit, so that clean-up code runs; let none be lost.
 
-    Only where the default action, sudden death, was in force; and only in the main
-    thread, because Python handles signals nowhere else.
+    Only where the default action was in force, sudden death, or KeyboardInterrupt for
+    SIGINT; and only in the main thread, because Python handles signals nowhere else.
     """
 
-    def leave(number: int, _frame: FrameType | None) -> NoReturn:
-        raise SystemExit(128 + number)
+    def leave(number: int, frame: FrameType | None) -> None:
+        if _within_enum(frame):
+            threading.Timer(_LATER, os.kill, (os.getpid(), number)).start()
+        elif number == signal.SIGINT:
+            raise KeyboardInterrupt
+        else:
+            raise SystemExit(128 + number)
 
-    changed = []
+    replaced: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is signal.SIG_DFL:
-                signal.signal(number, leave)
-                changed.append(number)
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            before = signal.getsignal(number)
+            if before in (signal.SIG_DFL, signal.default_int_handler):
+                replaced[number] = signal.signal(number, leave)
     try:
         yield
     finally:
-        for number in changed:
-            signal.signal(number, signal.SIG_DFL)
+        for number, before in replaced.items():
+            signal.signal(number, before)
+
+
+def _within_enum(frame: FrameType | None) -> bool:
+    """Tell whether an exception raised here may be lost.
+
+    numpy looks for attributes of the class of every scalar that it is given, and forgets
+    what that raises (PyArray_LookupSpecial). The class of an enum looks in Python code up
+    to 3.11 (enum.py, EnumType.__getattr__).
+    """
+    while frame is not None:
+        if frame.f_code.co_filename == enum.__file__:
+            return True
+        frame = frame.f_back
+    return False

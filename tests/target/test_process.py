@@ -1,0 +1,40 @@
+"""Signals end the program whenever they come."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from ptlive.paging.format import Kind
+from ptlive.target.process import orderly_signals
+
+
+@pytest.mark.parametrize(
+    ("number", "raised"),
+    [(signal.SIGTERM, SystemExit), (signal.SIGHUP, SystemExit), (signal.SIGINT, KeyboardInterrupt)],
+    ids=["SIGTERM", "SIGHUP", "SIGINT"],
+)
+def test_no_signal_is_lost_where_arrays_are_compared_with_enums(
+    number: signal.Signals, raised: type[BaseException]
+) -> None:
+    before = signal.getsignal(number)
+    for _ in range(20):
+        with pytest.raises(raised):
+            _compare_until(number)
+    assert signal.getsignal(number) == before
+
+
+def _compare_until(number: int) -> None:
+    """Compare until the signal comes, or a second is over."""
+    kinds = np.zeros(1, dtype=np.uint8)
+    with orderly_signals():
+        threading.Timer(0.002, os.kill, (os.getpid(), number)).start()
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            for _ in range(100):
+                _ = kinds == Kind.LEAF
