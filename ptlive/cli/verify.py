@@ -25,6 +25,9 @@ from ptlive.verify.choice import choose
 from ptlive.verify.run import ORACLES, STRAYS, Plan, verify
 from ptlive.verify.twin_accel import ACCELERATORS
 
+# What they take, predictions and answers, stays below some GB.
+MOST_STRAYS = 10_000_000
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -70,7 +73,7 @@ if TYPE_CHECKING:
 @click.option(
     "--random",
     "strays",
-    type=click.IntRange(0),
+    type=click.IntRange(0, MOST_STRAYS),
     default=STRAYS,
     show_default=True,
     help="So many random addresses the twin is asked besides.",
@@ -109,6 +112,7 @@ def verify_(
     stepped       the guest's own MMU: a vCPU of the stopped guest executes each
                   access. It writes and steps, and puts everything back.
     debug-walker  QEMU's gva2gpa, which knows no rights: a second opinion.
+    info-tlb      QEMU's info tlb, over QMP: every page that it prints, and its flags.
 
     Exit status: 0 all agreed; 1 something disagreed; 2 it could not be done, or
     a property was not checked once.
@@ -175,7 +179,12 @@ def verify_(
 
 @contextmanager
 def _told_to_ci(junit: Path | None) -> Iterator[None]:
-    """Write into the JUnit file why a verification could not be done."""
+    """Write into the JUnit file why a verification could not be done.
+
+    That it can be written is seen first, and no older result is left to be taken for ours.
+    """
+    if junit:
+        write(junit, b"")
     try:
         yield
     except PtliveError as error:

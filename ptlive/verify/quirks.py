@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from ptlive.analysis.report import Quirk
+from ptlive.oracle.info_tlb import ADDRESS as INFO_TLB_ADDRESS
 from ptlive.paging.access import ALLOWED, PAGE_FAULT, Fault
 from ptlive.paging.format import Kind
-from ptlive.paging.translate import NOT_TRANSLATED
 
 if TYPE_CHECKING:
-    from ptlive.arrays import U8, U32, Bool
+    from ptlive.arrays import U8, U32, U64, Bool
     from ptlive.oracle.observation import Observation
+    from ptlive.paging.translate import Translations
 
 #: Vectors and error codes of n accesses.
 Faults: TypeAlias = "tuple[U8, U32]"
@@ -34,11 +35,17 @@ DEBUG_WALKER_RESERVED = Quirk(
     "it translates through entries whose reserved bits make the MMU fault",
     "QEMU target/i386/helper.c, x86_cpu_get_phys_page_attrs_debug",
 )
-DEBUG_WALKER_NON_CANONICAL = Quirk(
-    "debug-walker-ignores-canonical",
-    "debug walker",
-    "it translates addresses that are not canonical",
-    "QEMU target/i386/helper.c, x86_cpu_get_phys_page_attrs_debug",
+INFO_TLB_RESERVED = Quirk(
+    "info-tlb-ignores-reserved",
+    "info tlb",
+    "it prints pages behind entries whose reserved bits make the MMU fault",
+    "QEMU target/i386/monitor.c, tlb_info_la48 and tlb_info_la57",
+)
+INFO_TLB_50_BITS = Quirk(
+    "info-tlb-50-bits",
+    "info tlb",
+    "of a physical address it prints bits 0 to 49",
+    "SDM vol. 3A 4.1.4; QEMU target/i386/monitor.c, tlb_info_la48",
 )
 TCG_PAGE1GB = Quirk(
     "tcg-1g-without-pdpe1gb",
@@ -86,9 +93,17 @@ def of_fault(
 
 def of_debug_walk(kind: int, observed: int | None) -> Quirk | None:
     """Return the quirk that explains a translation by QEMU's debug walker."""
-    if observed is None:
-        return None
+    malformed = kind == Kind.MALFORMED and observed is not None
+    return DEBUG_WALKER_RESERVED if malformed else None
+
+
+def of_lines(found: Translations, printed: Bool, pa: U64, expected: U64) -> dict[Quirk, Bool]:
+    """Return where each quirk explains what `info tlb` printed, bool[n].
+
+    found: what was predicted; printed: where it has a page at all; pa, expected: its address
+    """
+    wrong = found.mapped & printed & (pa != expected)
     return {
-        int(Kind.MALFORMED): DEBUG_WALKER_RESERVED,
-        NOT_TRANSLATED: DEBUG_WALKER_NON_CANONICAL,
-    }.get(kind)
+        INFO_TLB_RESERVED: printed & (found.kind == Kind.MALFORMED),
+        INFO_TLB_50_BITS: wrong & (pa == expected & np.uint64(INFO_TLB_ADDRESS)),
+    }

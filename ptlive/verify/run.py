@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from ptlive.analysis.report import Report
 from ptlive.errors import PtliveError
 from ptlive.memory.ram_map import Kind as Medium
 from ptlive.oracle import debug_walker as debug_oracle
+from ptlive.oracle import info_tlb as info_tlb_oracle
 from ptlive.oracle.stepped import SteppedProbe
 from ptlive.paging import control, rights
 from ptlive.paging.format import Kind
@@ -21,10 +23,11 @@ from ptlive.paging.graph import HOLES
 from ptlive.paging.paths import leaves
 from ptlive.target.machine import QEMU
 from ptlive.target.still import StandStill
-from ptlive.verify import debug_walker, stepped, twin
+from ptlive.verify import debug_walker, info_tlb, stepped, twin
 from ptlive.verify.ask_twin import ask_twin
 from ptlive.verify.question import questions
 from ptlive.verify.targets import choose
+from ptlive.wire.qmp import Qmp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
     from ptlive.verify.question import Question
     from ptlive.verify.ram import Ram
 
-ORACLES = (twin.ORACLE, stepped.ORACLE, debug_walker.ORACLE)
+ORACLES = (twin.ORACLE, stepped.ORACLE, debug_walker.ORACLE, info_tlb.ORACLE)
 CODE_PAGES = 256
 # Random addresses beside all leaves and holes.
 STRAYS = 4096
@@ -135,6 +138,8 @@ def verify(
         if left:
             check = report.check(debug_walker.ORACLE, debug_walker.ANSWERED_BY, "frame")
             check.unchecked["not chosen (--probes asks for more)"] += left
+    if info_tlb.ORACLE in plan.oracles:
+        _ask_info_tlb(target, space, plan, graph, report, progress)
     report.seconds = time.monotonic() - begun
     return report
 
@@ -205,6 +210,31 @@ def _ask_stepped(
             witness(question, seen)
     finally:
         probe.close()
+
+
+def _ask_info_tlb(
+    target: Target,
+    space: AddressSpace,
+    plan: Plan,
+    graph: Graph,
+    report: Report,
+    progress: Callable[[str, int, int], None],
+) -> None:
+    """Ask for all that `info tlb` prints, and hold it against the walk."""
+    progress(info_tlb.ORACLE, 0, graph.reached(Kind.LEAF))
+    with ExitStack() as stack:
+        qmp = target.qmp
+        if qmp is None and plan.guest is not None:
+            qmp = stack.enter_context(Qmp(plan.guest.qmp))
+        if qmp is None:
+            # gdb acknowledges each line, QEMU reads none of that before the last, and both wait.
+            raise PtliveError("info tlb is asked over QMP, since gdb hangs of it: name it by --qmp")
+        lines = info_tlb_oracle.ask(
+            space.memory, space.ram_map, int(space.root[0]), space.format.top, space.vcpu, qmp
+        )
+    va = plan.va if plan.va is not None else info_tlb.addresses(graph, lines, plan.ranges)
+    progress(info_tlb.ORACLE, va.size, va.size)
+    info_tlb.compare(report, space.translate(va), lines, plan.root)
 
 
 def _entries_to(space: AddressSpace, addresses: Sequence[int]) -> list[int]:
