@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -39,6 +40,8 @@ _COMMANDS = {
 DONE, FOUND, FAILED = 0, 1, 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 UNREAD = 141  # 128 + SIGPIPE: whoever read the output had enough
+# What a limit on files, processes or memory makes of a call (setrlimit(2)).
+_SCARCE = {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM}
 
 
 class _Commands(click.Group):
@@ -88,8 +91,8 @@ def _output() -> Iterator[None]:
         finally:
             sys.stdout.flush()
     except OSError as error:
-        if error.filename is not None:
-            raise  # of a file, and no matter of the output
+        if error.filename is not None or error.errno in _SCARCE:
+            raise  # of a file or a process, and no matter of the output
         # What is left in the buffer must not be tried again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
@@ -135,10 +138,15 @@ def main() -> None:
         status = INTERRUPTED
     except click.UsageError as error:
         status = _misused(error)
-    except Exception:
-        # A defect of ptlive. Python's own status, 1, would say that something was found.
-        traceback.print_exc()
-        status = FAILED
+    except MemoryError:
+        status = _fail("this takes more memory than there is: ask about less")
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _SCARCE:
+            status = _fail(f"the system refuses what this takes: {error.strerror}")
+        else:
+            # A defect of ptlive. Python's own status, 1, would say that something was found.
+            traceback.print_exc()
+            status = FAILED
     sys.exit(status if isinstance(status, int) else DONE)
 
 

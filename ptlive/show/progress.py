@@ -20,7 +20,8 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
     from rich import progress as rich  # costs 30 ms, and only a terminal needs it
 
     name, elapsed = rich.TextColumn("{task.description}"), rich.TimeElapsedColumn()
-    shown = (name, rich.BarColumn(), rich.MofNCompleteColumn(), elapsed)
+    count = rich.TextColumn("{task.completed:,.0f} of {task.total:,.0f}")
+    shown = (name, rich.BarColumn(), count, elapsed)
     tasks = {}
     with rich.Progress(*shown, console=stderr(), transient=True) as bars:
 

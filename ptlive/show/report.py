@@ -47,6 +47,8 @@ def lines(fmt: Format, report: Report) -> Iterator[str | Text]:
     for check in report.checks:
         by = f" ({check.answered_by})" if check.oracle in several else ""
         for reason, count in check.unchecked.most_common():
+            if not count:
+                continue
             reasons.setdefault((f"{check.oracle}{by}", reason, count), []).append(check.aspect)
     for (oracle, reason, count), aspects in reasons.items():
         yield f"  {oracle}, {', '.join(aspects)}: {count:,} unchecked: {reason}"

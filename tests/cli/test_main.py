@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -179,3 +180,27 @@ def test_a_defect_is_no_finding(
     done = ptlive("fault", "0")
     assert (done.status, done.out) == (2, "")
     assert "ZeroDivisionError" in done.err
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            MemoryError(),
+            "more memory than there is: ask about less",
+        ),
+        (OSError(errno.EMFILE, "Too many files"), "refuses what this takes: Too many files"),
+    ],
+    ids=["memory", "files"],
+)
+def test_a_limit_of_the_system_is_one_sentence(
+    ptlive: Callable[..., Done], monkeypatch: pytest.MonkeyPatch, error: Exception, sentence: str
+) -> None:
+    def scarce(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("ptlive.cli.offline.words.describe_fault", scarce)
+    done = ptlive("fault", "0")
+    assert (done.status, done.out) == (2, "")
+    assert done.err.endswith(f"{sentence}\n")
+    assert done.err.count("\n") == 1

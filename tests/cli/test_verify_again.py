@@ -127,3 +127,4 @@ def test_a_file_that_cannot_be_written_is_one_sentence(
     )
     assert done.status == 2
     assert f"cannot write {file}: No such file or directory" in done.err
+    assert guest.steps == 0, "seen before anything is asked"
