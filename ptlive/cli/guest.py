@@ -17,6 +17,7 @@ from ptlive.guests.mapper_lines import read_witness
 from ptlive.show.json import print_json
 from ptlive.show.terminal import columns as in_columns
 from ptlive.show.terminal import plain, print_lines, stdout
+from ptlive.show.words import address
 from ptlive.target import launch, running
 from ptlive.target.machine import Machine
 from ptlive.target.process import orderly_signals
@@ -109,7 +110,7 @@ def start(
             launch.stop(started)
             raise
     if as_json:
-        more = {"witness": dataclasses.asdict(seen)} if seen else {}
+        more = {"witness": _as_json(seen)} if seen else {}
         print_json({"schema": "ptlive.guest/1", "guests": [_as_json(started) | more]})
         return DONE
     for line in (
@@ -145,6 +146,16 @@ def _summary(one: Guest, seen: Witness) -> Iterator[str]:
     yield f"  ptlive guest witness {one.name}"
 
 
+def _as_json(seen: Witness) -> dict[str, Any]:
+    """Return a witness for JSON: many of its readers round numbers of more than 53 bits."""
+    value = dataclasses.asdict(seen)
+    for one in (*value["pages"], *value["sums"]):
+        one["va"] = address(one["va"])
+    for one in value["sums"]:
+        one["weighted"] = hex(one["weighted"])
+    return value
+
+
 @guest.command()
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -159,7 +170,7 @@ def witness(name: str | None, as_json: bool) -> int:
         raise PtliveError("no bundled guest is running")
     seen = read_witness(_log(one))
     if as_json:
-        print_json({"schema": "ptlive.witness/1", "guest": one.name, **dataclasses.asdict(seen)})
+        print_json({"schema": "ptlive.witness/1", "guest": one.name, **_as_json(seen)})
         return DONE
     header = ("pid", "kind", "linear address", "size", "prot", "touched", "key", "kernel says")
     rows = [
