@@ -206,7 +206,13 @@ class Guest:
         """Nothing is held."""
 
     def debug_walk(self, va: int) -> int | None:
-        """Translate as QEMU's gva2gpa does: present bits and addresses, nothing else."""
+        """Translate as QEMU's gva2gpa does: present bits and addresses, nothing else.
+
+        It does test sign extension (target/i386/helper.c, x86_cpu_get_phys_page_attrs_debug).
+        """
+        sign = 9 * self.machine.levels + 11
+        if va >> sign not in (0, (1 << 64 - sign) - 1):
+            return None
         entry = 0
         for lvl in range(self.machine.levels, 0, -1):
             shift = 9 * lvl + 3

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 ORACLES = (twin.ORACLE, stepped.ORACLE, debug_walker.ORACLE, info_tlb.ORACLE)
 CODE_PAGES = 256
+# As many lines as are asked for take a second; on a busy machine several.
+_INFO_TLB_SECONDS = 30.0
 # Random addresses beside all leaves and holes.
 STRAYS = 4096
 _WORD, _PAGE = np.uint64(2**64 - 8), np.uint64(2**64 - 4096)
@@ -225,7 +227,7 @@ def _ask_info_tlb(
     with ExitStack() as stack:
         qmp = target.qmp
         if qmp is None and plan.guest is not None:
-            qmp = stack.enter_context(Qmp(plan.guest.qmp))
+            qmp = stack.enter_context(Qmp(plan.guest.qmp, timeout=_INFO_TLB_SECONDS))
         if qmp is None:
             # gdb acknowledges each line, QEMU reads none of that before the last, and both wait.
             raise PtliveError("info tlb is asked over QMP, since gdb hangs of it: name it by --qmp")

@@ -66,16 +66,16 @@ class Comparison:
         large = self._page1gb & (self._by == "TCG") & (kind.access is not Access.READ)
         unpredictable = verdicts.vector == UNPREDICTABLE
         outside = (verdicts.vector == ALLOWED) & ~self._asked.reaches
-        fault = self._check("fault")
+        askable: Bool = np.ones_like(outside)
         for rows, reason in (
             (unpredictable, "a table lies in no memory: the tables do not say what happens"),
-            (outside, "not RAM, the root table, or a table with no free entry"),
             (self._borrowed, "a self-map shows a root entry that the prober borrows"),
+            (outside, "not RAM, the root table, or a table with no free entry"),
             (large, f"quirk {quirks.TCG_PAGE1GB.name}"),
         ):
-            if count and rows.any():
-                fault.unchecked[reason] += int(rows.sum())
-        askable: Bool = ~unpredictable & ~outside & ~self._borrowed & ~large
+            if count and (rows & askable).any():
+                self._check("fault").unchecked[reason] += int((rows & askable).sum())
+            askable &= ~rows
         return askable
 
     def hold(self, kind: AccessKind, verdicts: Verdicts, rows: Index, seen: Answers) -> None:

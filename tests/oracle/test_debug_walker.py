@@ -39,6 +39,24 @@ def test_it_reaches_the_frames_that_the_guests_author_names(
     assert told["PTE bit 51"] is not None
 
 
+@pytest.mark.parametrize("levels", [5, 4])
+def test_it_translates_no_address_that_is_not_canonical(
+    levels: int, request: pytest.FixtureRequest
+) -> None:
+    """Each value of the bits above a mapped address, of which canonical ones repeat its sign."""
+    guest: Guest = request.getfixturevalue(f"menu_guest_{levels}")
+    assert guest.symbols is not None
+    width = 12 + 9 * levels
+    with attach(guest.gdb) as target:
+        lines = read_menu(Path(guest.symbols), target.memory).lines
+        va = next(line.va for line in lines if line.expected[READ].vector == 0)
+        assert va < 1 << width - 1
+        step = 1 if levels == 5 else 13
+        wrong = [va | upper << width for upper in range(1, 1 << 64 - width, step)]
+        assert ask(target.stub, 1, [va])[0] is not None
+        assert set(ask(target.stub, 1, wrong)) == {None}
+
+
 def test_nothing_asked_is_nothing_answered(menu_guest_5: Guest) -> None:
     with attach(menu_guest_5.gdb) as target:
         assert ask(target.stub, 1, []) == []

@@ -142,6 +142,11 @@ def test_each_difference_is_one_disagreement(
     assert report.disagreed == check(report, aspect).disagreed == 1
 
 
+def test_a_quirk_alone_is_an_answer() -> None:
+    assert compared(at=[BAD_TABLE]).never_checked == []
+    assert compared(at=[0x3000]).never_checked == []
+
+
 def test_of_an_address_of_52_bits_50_are_shown() -> None:
     memory, fmt = tables(maxphyaddr=52)
     memory.write(3 * FRAME, 1 << 50 | 5 * FRAME | P | W | U)
