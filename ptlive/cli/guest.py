@@ -110,7 +110,7 @@ def start(
             launch.stop(started)
             raise
     if as_json:
-        more = {"witness": _as_json(seen)} if seen else {}
+        more = {"witness": _told(seen)} if seen else {}
         print_json({"schema": "ptlive.guest/1", "guests": [_as_json(started) | more]})
         return DONE
     for line in (
@@ -146,7 +146,7 @@ def _summary(one: Guest, seen: Witness) -> Iterator[str]:
     yield f"  ptlive guest witness {one.name}"
 
 
-def _as_json(seen: Witness) -> dict[str, Any]:
+def _told(seen: Witness) -> dict[str, Any]:
     """Return a witness for JSON: many of its readers round numbers of more than 53 bits."""
     value = dataclasses.asdict(seen)
     for one in (*value["pages"], *value["sums"]):
@@ -170,7 +170,7 @@ def witness(name: str | None, as_json: bool) -> int:
         raise PtliveError("no bundled guest is running")
     seen = read_witness(_log(one))
     if as_json:
-        print_json({"schema": "ptlive.witness/1", "guest": one.name, **_as_json(seen)})
+        print_json({"schema": "ptlive.witness/1", "guest": one.name, **_told(seen)})
         return DONE
     header = ("pid", "kind", "linear address", "size", "prot", "touched", "key", "kernel says")
     rows = [
