@@ -20,12 +20,12 @@ from ptlive.show.terminal import stdout
 from ptlive.target.machine import QEMU, Machine
 from ptlive.target.process import orderly_signals
 from ptlive.verify.choice import choose
-from ptlive.verify.fork import fork_of
 from ptlive.verify.selftest.cpus import cpu_of, cpu_of_guest, levels_of
 from ptlive.verify.selftest.guest import selftest_guest as changes
 from ptlive.verify.selftest.run import Selftest, selftest
-from ptlive.verify.twin import ORACLE
-from ptlive.verify.twin_accel import ACCELERATORS
+from ptlive.verify.twins.accel import ACCELERATORS
+from ptlive.verify.twins.fork import fork_of
+from ptlive.verify.twins.run import ORACLE
 
 
 @click.command("selftest")

@@ -23,7 +23,7 @@ from ptlive.show.terminal import heading, stdout
 from ptlive.target.machine import QEMU
 from ptlive.verify.choice import choose
 from ptlive.verify.run import ORACLES, STRAYS, Plan, verify
-from ptlive.verify.twin_accel import ACCELERATORS
+from ptlive.verify.twins.accel import ACCELERATORS
 
 # What they take, predictions and answers, stays below some GB.
 MOST_STRAYS = 10_000_000

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from ptlive.errors import PtliveError
 from ptlive.oracle.twin.qemu import version_of
 from ptlive.target.machine import QEMU
-from ptlive.verify import debug_walker, stepped, twin
-from ptlive.verify.fork import not_forked, pkru_of, within
-from ptlive.verify.ram import Ram, find_ram
+from ptlive.verify import debug_walker, stepped
+from ptlive.verify.twins import run as twin
+from ptlive.verify.twins.fork import not_forked, pkru_of, within
+from ptlive.verify.twins.ram import Ram, find_ram
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -23,10 +23,11 @@ from ptlive.paging.graph import HOLES
 from ptlive.paging.paths import leaves
 from ptlive.target.machine import QEMU
 from ptlive.target.still import StandStill
-from ptlive.verify import debug_walker, info_tlb, stepped, twin
-from ptlive.verify.ask_twin import ask_twin
+from ptlive.verify import debug_walker, info_tlb, stepped
 from ptlive.verify.question import questions
 from ptlive.verify.targets import choose
+from ptlive.verify.twins import run as twin
+from ptlive.verify.twins.ask import ask_twin
 from ptlive.wire.qmp import Qmp
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from ptlive.target.attach import Target
     from ptlive.target.running import Guest
     from ptlive.verify.question import Question
-    from ptlive.verify.ram import Ram
+    from ptlive.verify.twins.ram import Ram
 
 ORACLES = (twin.ORACLE, stepped.ORACLE, debug_walker.ORACLE, info_tlb.ORACLE)
 CODE_PAGES = 256

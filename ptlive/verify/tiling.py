@@ -16,7 +16,7 @@ from ptlive.analysis.report import Disagreement
 from ptlive.paging.format import Kind
 from ptlive.paging.graph import HOLES
 from ptlive.paging.paths import holes, leaves
-from ptlive.verify.sharing import WHOLE
+from ptlive.verify.twins.sharing import WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,8 +13,9 @@ import pytest
 
 from ptlive.access_kind import Access
 from ptlive.paging.access import check
-from ptlive.verify import twin, twin_tables
-from ptlive.verify.twin import ORACLE
+from ptlive.verify.twins import run as twin
+from ptlive.verify.twins import tables as twin_tables
+from ptlive.verify.twins.run import ORACLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

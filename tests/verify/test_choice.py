@@ -12,7 +12,7 @@ from ptlive.errors import PtliveError
 from ptlive.memory.layout import Layout
 from ptlive.verify import choice
 from ptlive.verify.choice import choose
-from ptlive.verify.ram import Ram
+from ptlive.verify.twins.ram import Ram
 from tests.paging.tables import machine
 from tests.simulated_guest import Guest
 

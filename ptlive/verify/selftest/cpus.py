@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from ptlive.paging.formats.x86_64 import PHYSICAL_LIMIT
 from ptlive.target.machine import QEMU, Machine, host_has_la57
-from ptlive.verify.kvm_cpu import kvm_cpu
 from ptlive.verify.selftest.record import FEATURES, Cpu
-from ptlive.verify.twin_accel import kvm_name
+from ptlive.verify.twins.accel import kvm_name
+from ptlive.verify.twins.kvm_cpu import kvm_cpu
 
 if TYPE_CHECKING:
     from ptlive.oracle.twin.fork import Fork

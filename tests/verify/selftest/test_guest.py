@@ -13,11 +13,11 @@ import pytest
 from ptlive.paging.format import Fold
 from ptlive.space import open_space
 from ptlive.target.attach import attach
-from ptlive.verify.fork import fork_of
 from ptlive.verify.selftest import guest as subject
 from ptlive.verify.selftest.cpus import cpu_of_guest
 from ptlive.verify.selftest.guest import patched, selftest_guest
 from ptlive.verify.selftest.rules import OURS
+from ptlive.verify.twins.fork import fork_of
 from tests.paging.plain_ram import PlainRam
 from tests.verify.selftest.mutants import right
 

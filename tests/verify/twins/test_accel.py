@@ -11,8 +11,9 @@ import pytest
 from ptlive.errors import PtliveError
 from ptlive.oracle.twin.fork import CR4_PKE, CR4_SMEP
 from ptlive.target import machine
-from ptlive.verify import kvm_cpu, twin_accel
-from ptlive.verify.kvm_cpu import KvmCpu, decode
+from ptlive.verify.twins import accel as twin_accel
+from ptlive.verify.twins import kvm_cpu
+from ptlive.verify.twins.kvm_cpu import KvmCpu, decode
 from tests.verify.made import FRAME, FULL, MB, PS, Made
 
 if TYPE_CHECKING:

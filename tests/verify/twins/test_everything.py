@@ -16,8 +16,10 @@ from ptlive.analysis.report import Report
 from ptlive.errors import PtliveError
 from ptlive.paging.format import Kind
 from ptlive.paging.formats import x86_64
-from ptlive.verify import batches, census, sharing, twin
-from ptlive.verify.strays import strays
+from ptlive.verify import census
+from ptlive.verify.twins import batches, sharing
+from ptlive.verify.twins import run as twin
+from ptlive.verify.twins.strays import strays
 from tests.verify.made import FRAME, FULL, MB, PHYS_BITS, PS, RW, XD, Made, P, scattered
 from tests.verify.test_tiling import without
 

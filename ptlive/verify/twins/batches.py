@@ -14,14 +14,14 @@ from ptlive.paging.format import Kind
 from ptlive.paging.graph import HOLES
 from ptlive.paging.paths import Paths, holes, leaves
 from ptlive.paging.translate import lookup
-from ptlive.verify.sharing import WHOLE, edges, thin
+from ptlive.verify.twins.sharing import WHOLE, edges, thin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ptlive.arrays import U64
     from ptlive.paging.graph import Graph
-    from ptlive.verify.twin_jobs import Asked, Jobs
+    from ptlive.verify.twins.jobs import Asked, Jobs
 
 #: Leaves and holes that one twin is asked about: some 100 MB of questions and answers.
 BATCH = 1 << 18

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ptlive.paging.access import Controls
-from ptlive.verify import pkru
+from ptlive.verify.twins import pkru
 
 
 def test_each_key_is_told_under_each_combination_of_ad_and_wd() -> None:

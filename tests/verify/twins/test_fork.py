@@ -23,9 +23,9 @@ from ptlive.oracle.twin.fork import FOUR_GB
 from ptlive.space import open_space
 from ptlive.target.attach import attach
 from ptlive.verify.choice import choose
-from ptlive.verify.fork import fork_of, pkru_of
-from ptlive.verify.ram import Ram, find_ram
 from ptlive.verify.run import Plan, verify
+from ptlive.verify.twins.fork import fork_of, pkru_of
+from ptlive.verify.twins.ram import Ram, find_ram
 from ptlive.wire.qmp import Qmp
 from tests.verify.own_qemu import own_qemu
 
@@ -147,7 +147,7 @@ def test_a_file_that_cannot_be_mapped_is_copied(
 ) -> None:
     # As in huge pages.
     large = SimpleNamespace(f_bsize=2 * MB)
-    monkeypatch.setattr("ptlive.verify.ram.os.fstatvfs", lambda _: large)
+    monkeypatch.setattr("ptlive.verify.twins.ram.os.fstatvfs", lambda _: large)
     options = [*memfd("96M", "pc"), "-cpu", "max"]
     with own_qemu(tmp_path, *options) as qemu, attach(qemu.gdb) as target:
         space, plan = about_the_menu(target)
@@ -203,7 +203,7 @@ KILLED = """
 import sys
 from ptlive.memory import capture
 from ptlive.target.attach import attach
-from ptlive.verify.ram import find_ram
+from ptlive.verify.twins.ram import find_ram
 with attach(sys.argv[1]) as target:
     find_ram(target).open(lambda done, size: print(done, flush=True))
 """

@@ -14,15 +14,15 @@ from ptlive.oracle.twin.ask import Jobs as TwinJobs
 from ptlive.oracle.twin.ask import Round, ask
 from ptlive.oracle.twin.script import NO_HOME
 from ptlive.paging.access import ALLOWED, check
-from ptlive.verify import pkru
-from ptlive.verify.batches import Batches
-from ptlive.verify.borrowed import entries_of, slots_of
 from ptlive.verify.in_turn import in_turn
 from ptlive.verify.stepped import NOT_OBSERVABLE
-from ptlive.verify.twin_compare import ORACLE, Comparison
-from ptlive.verify.twin_jobs import Jobs
-from ptlive.verify.twin_tables import TablesAfter
-from ptlive.verify.used import distinct, used_entries
+from ptlive.verify.twins import pkru
+from ptlive.verify.twins.batches import Batches
+from ptlive.verify.twins.borrowed import entries_of, slots_of
+from ptlive.verify.twins.compare import ORACLE, Comparison
+from ptlive.verify.twins.jobs import Jobs
+from ptlive.verify.twins.tables import TablesAfter
+from ptlive.verify.twins.used import distinct, used_entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ptlive.paging.access import Verdicts
     from ptlive.paging.graph import Graph
     from ptlive.space import AddressSpace
-    from ptlive.verify.twin_jobs import Asked
+    from ptlive.verify.twins.jobs import Asked
 
 __all__ = ["ORACLE", "Wanted", "verify_twin"]
 

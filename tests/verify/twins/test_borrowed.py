@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from ptlive.verify.borrowed import entries_of, shows, slots_of
+from ptlive.verify.twins.borrowed import entries_of, shows, slots_of
 from tests.verify.made import FRAME, FULL, MB, A, Made
-from tests.verify.test_twin_everything import ask, fault
+from tests.verify.twins.test_everything import ask, fault
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ptlive.verify import census, pkru, tiling
-from ptlive.verify.fork import fork_of
-from ptlive.verify.strays import strays
-from ptlive.verify.twin import ORACLE, Wanted, verify_twin
-from ptlive.verify.twin_accel import twins
+from ptlive.verify import census, tiling
+from ptlive.verify.twins import pkru
+from ptlive.verify.twins.accel import twins
+from ptlive.verify.twins.fork import fork_of
+from ptlive.verify.twins.run import ORACLE, Wanted, verify_twin
+from ptlive.verify.twins.strays import strays
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,9 +14,9 @@ from ptlive.paging.formats import x86_64
 from ptlive.paging.words import outcome_words
 from ptlive.verify import quirks
 from ptlive.verify.agreement import agreement
-from ptlive.verify.borrowed import shows
 from ptlive.verify.stepped import path_of
-from ptlive.verify.twin_jobs import FRAME, Asked
+from ptlive.verify.twins.borrowed import shows
+from ptlive.verify.twins.jobs import FRAME, Asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable

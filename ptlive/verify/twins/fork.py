@@ -15,7 +15,7 @@ from ptlive.oracle.twin.window import EXTRA_LIMIT
 from ptlive.target.cpu_model import cpu_option
 from ptlive.target.machine import QEMU
 from ptlive.target.saved_state import read_pkru
-from ptlive.verify.ram import find_ram
+from ptlive.verify.twins.ram import find_ram
 from ptlive.wire.qmp import Qmp
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ptlive.target.attach import Target
     from ptlive.target.cpu import CpuState
     from ptlive.target.running import Guest
-    from ptlive.verify.ram import Ram
+    from ptlive.verify.twins.ram import Ram
 
 # Every key but 0, which Linux gives to ordinary memory, forbids something: odd ones
 # writing (WD), even ones access (AD).

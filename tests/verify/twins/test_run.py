@@ -21,8 +21,9 @@ from ptlive.paging.access import Controls
 from ptlive.paging.formats import x86_64
 from ptlive.space import AddressSpace, open_space
 from ptlive.target.attach import attach
-from ptlive.verify import pkru, twin
 from ptlive.verify.run import Plan, verify
+from ptlive.verify.twins import pkru
+from ptlive.verify.twins import run as twin
 from tests.paging.plain_ram import FRAME, PlainRam
 from tests.reference import sdm
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ptlive.oracle.twin.fork import CR4_PKE, CR4_SMAP, CR4_SMEP
 from ptlive.paging import control
 from ptlive.target.machine import Machine, kvm_paging
-from ptlive.verify.kvm_cpu import kvm_cpu
+from ptlive.verify.twins.kvm_cpu import kvm_cpu
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

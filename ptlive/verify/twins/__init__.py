@@ -1,0 +1,1 @@
+"""Copies of a guest are asked about everything, and what they answer is held against the walk."""
