@@ -75,12 +75,15 @@ def borrow(
     asked = np.zeros(ENTRIES, dtype=np.uint64)
     forbidden = np.zeros(ENTRIES, dtype=bool)
     for step in script:
+        written = np.zeros(0, dtype=np.uint64)
         if isinstance(step, Probe):
             index = root_index(step.addresses, levels).astype(np.intp)
             asked += np.bincount(index, minlength=ENTRIES).astype(np.uint64)
+            written = written if step.homes is None else step.homes
         elif isinstance(step, Poke):
-            at = step.addresses & ~np.uint64(FRAME - 1) == np.uint64(fork.root_frame)
-            forbidden[(step.addresses[at] % np.uint64(FRAME) // np.uint64(8)).astype(np.intp)] = 1
+            written = step.addresses
+        in_root = written[written & ~np.uint64(FRAME - 1) == np.uint64(fork.root_frame)]
+        forbidden[(in_root % np.uint64(FRAME) // np.uint64(8)).astype(np.intp)] = True
     if slots is None:
         slots = choose_slots(root, asked, forbidden)
     elif forbidden[list(slots)].any():

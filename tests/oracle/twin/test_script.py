@@ -232,3 +232,14 @@ def test_code_that_halts_meets_the_time_limit(tmp_path: Path) -> None:
         PtliveError, match=r"not done after 0\.5 s; its last access was at 0x8000005000"
     ):
         run(guest.fork(), [Probe(FETCH, pages(5))], seconds=0.5)
+
+
+def test_a_write_through_a_mapping_of_the_root_does_not_hit_what_is_borrowed(
+    tmp_path: Path,
+) -> None:
+    guest = hand_made(tmp_path, {5: ROOT | OPEN})
+    homes = u64(*(ROOT + 8 * slot for slot in range(8) if slot != 1))
+    va = pages(*[5] * len(homes)) + (homes - np.uint64(ROOT))
+    outcome = run(guest.fork(), [Probe(WRITE, va, homes), Probe(READ, pages(5))])
+    assert outcome.answers[0].landed.all()
+    assert outcome.answers[1].allowed.all()
