@@ -11,11 +11,13 @@ import numpy as np
 
 import ptlive.guests
 from ptlive.errors import PtliveError
+from ptlive.guests import built
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ELF = Path(ptlive.guests.__file__).with_name("prober.elf")
+_SOURCE = ELF.parents[2] / "guest"
 ROM_SIZE = 1 << 16
 
 
@@ -73,9 +75,10 @@ class Prober:
 def load(path: Path | None = None) -> Prober:
     """Return the prober of this installation, or of another file.
 
-    Raises PtliveError when it is missing or not what it should be.
+    In a source checkout it is built if need be. Raises PtliveError when it is missing
+    or not what it should be.
     """
-    return _load(path or ELF)
+    return _load(path or built.provide(ELF, "the twins' prober", _SOURCE, lambda _: None))
 
 
 @functools.cache

@@ -156,7 +156,10 @@ def _execute(
     if status == _status(prober, "EXIT_TRAPPED"):
         raise PtliveError(f"the prober was stopped by an exception: {_trap(prober, memory)}")
     if status == 0:
-        raise PtliveError("the twin's CPU shut down: the prober's own ground was not mapped")
+        raise PtliveError(
+            "the twin ended early: its CPU shut down, since the prober's own ground was not "
+            "mapped, or somebody ended it"
+        )
     if status < 0:
         raise PtliveError(f"the twin was killed by signal {-status}")
     last = said[-1] if said else "none"

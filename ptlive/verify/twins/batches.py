@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Leaves and holes that one twin is asked about: some 100 MB of questions and answers.
 BATCH = 1 << 18
+#: Of more absent entries than these, not every kind of access is made to each.
+MANY = 1 << 20
 _FRAME = np.uint64(1 << 12)
 
 
@@ -36,6 +38,7 @@ class Batches:
 
     total: how many leaves and holes, frames and other addresses there are to ask about
     shared: how many paths to leaves and holes are left out since so many are alike
+    dealt: to how many absent entries some kinds of access are made, since there are so many
     """
 
     def __init__(
@@ -47,6 +50,8 @@ class Batches:
         self._thin = graph if every <= WHOLE else thin(graph)
         kept = self._thin.reached(Kind.LEAF, *HOLES)
         self.shared = every - kept
+        absent = self._thin.reached(Kind.ABSENT)
+        self.dealt = absent if absent > MANY else 0
         self._others = [(strays, "random addresses")]
         if self.shared:
             self._others.append((edges(graph, self._random), "edges of shared subtrees"))
@@ -70,8 +75,11 @@ class Batches:
             if done and done + len(chunk) > BATCH:
                 yield parts, done
                 parts, done = [], 0
-            parts += self._jobs.entries(chunk, self._random)
-            done += len(chunk)
+            dealt = (chunk.kind == Kind.ABSENT) & (self.dealt > 0)
+            parts += self._jobs.dealt(chunk.take(np.flatnonzero(dealt)))
+            parts += self._jobs.entries(chunk.take(np.flatnonzero(~dealt)), self._random)
+            # What is asked by few kinds takes little of a twin.
+            done += len(chunk) - int(dealt.sum()) * 3 // 4
         yield parts, done
         if self._each_frame:
             for chunk in leaves(self._thin):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ptlive.errors import PtliveError
 from ptlive.memory.bounded import BoundedMemory
 from ptlive.memory.ram_map import Kind, RamMap
+from ptlive.oracle.twin import prober
 from ptlive.oracle.twin.fork import FOUR_GB, Control, Fork
 from ptlive.oracle.twin.window import EXTRA_LIMIT
 from ptlive.target.cpu_model import cpu_option
@@ -52,6 +53,7 @@ def fork_of(
     qemu: the twin's; progress: of copying RAM. Raises PtliveError if its RAM cannot
     be had, or its mode not be taken on.
     """
+    prober.load()  # or that it is missing is told after a copy of all RAM
     cpu = _cpu(target, space)
     pkru = pkru_of(target, space, guest)
     control = Control(

@@ -107,6 +107,22 @@ class Jobs:
             found.append(self._part(inside, offset, 0, kinds, "inside"))
         return [one for one in found if one.translations.va.size]
 
+    def dealt(self, holes: Paths) -> list[Asked]:
+        """Return the first and the last word of each hole, by one kind of access each in turn."""
+        last = (holes.last_va - holes.va) & ~_IN_FRAME
+        at_end = tuple(k for k in self._kinds if _asks_for_the_last(k)) or self._kinds
+        at_start = tuple(k for k in self._kinds if not _asks_for_the_last(k)) or self._kinds
+        found = []
+        turns = len(at_start) * len(at_end)
+        for turn in range(turns):
+            some, end = holes.take(np.arange(turn, len(holes), turns)), last[turn::turns]
+            first = (at_start[turn % len(at_start)],)
+            # Every pair of the two comes up.
+            other = (at_end[turn // len(at_start)],)
+            found.append(self._part(some, end * np.uint64(0), 0, first, "first words"))
+            found.append(self._part(some, end, _WORDS - 1, other, "last words"))
+        return [one for one in found if one.translations.va.size]
+
     def frames(self, paths: Paths, offset: U64) -> list[Asked]:
         """Return one 4K frame of each of these leaves, at an offset in bytes, as questions."""
         return [self._part(paths, offset, 0, self._kinds, "frames inside")]
@@ -125,10 +141,12 @@ class Jobs:
         What is written no longer names its frame, so one twin reads and another writes.
         """
         word = (translations.va & _IN_FRAME) // WORD
+        reads = tuple(k for k in self._kinds if k.access is not Access.WRITE)
+        writes = tuple(k for k in self._kinds if k.access is Access.WRITE)
         return [
-            [self._at(translations, word, word, kinds, "addresses given")]
-            for write in (False, True)
-            if (kinds := tuple(k for k in self._kinds if (k.access is Access.WRITE) == write))
+            # They are the same addresses, and counted once.
+            [self._at(translations, word, word, kinds, "" if first else "addresses given")]
+            for first, kinds in enumerate(kinds for kinds in (reads, writes) if kinds)
         ]
 
     def _part(

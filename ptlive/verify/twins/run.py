@@ -89,6 +89,10 @@ def verify_twin(
         if every.shared:
             fault = report.check(ORACLE, answered_by, "fault")
             fault.unchecked["shared: along other paths it was asked"] += every.shared
+        if every.dealt:
+            fault = report.check(ORACLE, answered_by, "fault")
+            reason = "of so many absent entries two kinds of access are made to each, in turn"
+            fault.unchecked[reason] += every.dealt * max(len(wanted.kinds) - 2, 0)
         todo, total = every, every.total
     run.tables = TablesAfter(space, graph, jobs.tables)
     done = 0
@@ -215,7 +219,8 @@ class _Run:
                     written.append(one.asked.translations.entry_pa[one.allowed])
                 self._report.accesses[one.kind.name] += one.rows.size
         for part in batch.parts:
-            self._report.addresses[part.what] += part.translations.va.size
+            if part.what:
+                self._report.addresses[part.what] += part.translations.va.size
         used = used_entries(self._graph, np.concatenate(reached))
         lent = np.isin(used, entries_of(self._turns[0][0], batch.slots))
         if lent.any():  # of a root without absent entries; what is put back has A as before

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -11,12 +11,13 @@ from ptlive.paging.reach import spans_of
 
 if TYPE_CHECKING:
     from ptlive.analysis.report import Report
-    from ptlive.arrays import U64, Bool
+    from ptlive.arrays import U64, Bool, Index
     from ptlive.paging.graph import Graph
     from ptlive.space import AddressSpace
 
 _IN_FRAME = np.uint64(0xFFF)
 _WORD = np.uint64(8)
+Who: TypeAlias = "tuple[str, str, str]"
 # So many entries that differ in one property are told one by one.
 TOLD = 100
 
@@ -34,9 +35,7 @@ class TablesAfter:
         self._present = space.format.present(self._before)
         self._masks = {f.name: np.uint64(f.mask) for f in space.format.level(1).fields}
 
-    def compare(
-        self, report: Report, after: U64, used: U64, written: U64, who: tuple[str, str, str]
-    ) -> None:
+    def compare(self, report: Report, after: U64, used: U64, written: U64, who: Who) -> None:
         """Compare each present entry with what one twin's accesses must have made of it.
 
         after: uint64[len(frames), 512]; used, written: addresses of the entries on the
@@ -47,43 +46,49 @@ class TablesAfter:
         if it had it or was written. An entry that only failed accesses touched may
         have got A too (SDM vol. 3A 4.8 leaves that open); no other bit may change.
         """
-        self._after = after
-        accessed, dirtied = self._marked(used), self._marked(written)
+        changed = (after != self._before).any(axis=1)
+        rows = np.unique(
+            np.concatenate([np.flatnonzero(changed), self._row(used), self._row(written)])
+        )
+        # What no access went through, and nothing changed, has nothing to be held against.
+        before, after, present = self._before[rows], after[rows], self._present[rows]
+        accessed, dirtied = self._marked(used, rows), self._marked(written, rows)
         a, d = self._masks["A"], self._masks["D"]
-        expected_d = (self._before & d) | np.where(dirtied, d, np.uint64(0))
+        expected_d = (before & d) | np.where(dirtied, d, np.uint64(0))
         rest = ~(a | d)
         for aspect, counted, wrong in (
-            ("accessed", accessed, (self._after & a) == 0),
-            ("dirty", self._present, (self._after & d) != expected_d),
-            ("entries", self._present, (self._after & rest) != (self._before & rest)),
+            ("accessed", accessed, (after & a) == 0),
+            ("dirty", present, (after & d) != expected_d),
+            ("entries", present, (after & rest) != (before & rest)),
         ):
             check = report.check(who[0], who[1], aspect)
             check.agreed += int((counted & ~wrong).sum())
             check.disagreed += int((counted & wrong).sum())
             for row, index in np.argwhere(counted & wrong)[:TOLD].tolist():
                 expected = {
-                    "accessed": self._before[row, index] | a,
-                    "dirty": (self._before[row, index] & ~d) | expected_d[row, index],
-                    "entries": self._before[row, index],
+                    "accessed": before[row, index] | a,
+                    "dirty": (before[row, index] & ~d) | expected_d[row, index],
+                    "entries": before[row, index],
                 }[aspect]
-                report.disagreements.append(self._told(aspect, row, index, int(expected), who))
+                values = int(before[row, index]), int(expected), int(after[row, index])
+                told = self._told(aspect, int(self.frames[rows[row]]), index, values, who)
+                report.disagreements.append(told)
 
     def _told(
-        self, aspect: str, row: int, index: int, expected: int, who: tuple[str, str, str]
+        self, aspect: str, table: int, index: int, values: tuple[int, int, int], who: Who
     ) -> Disagreement:
-        """Describe an entry that is not as it must be."""
-        table = int(self.frames[row])
+        """Describe an entry that is not as it must be; values: before, as expected, after."""
         # A walk that forgot the way to a table leaves it without an address.
         lvl, base, last = next(spans_of(self._graph, table), (self._level_of(table), 0, 0))
-        va = base + index * ((last - base + 1) // self._after.shape[1])
+        va = base + index * ((last - base + 1) // self._before.shape[1])
         return Disagreement(
             va=va % (1 << 64),
             access=None,
             oracle=who[0],
             aspect=aspect,
-            predicted=f"{expected:#018x}",
-            observed=f"{int(self._after[row, index]):#018x}",
-            path=((lvl, table + 8 * index, int(self._before[row, index])),),
+            predicted=f"{values[1]:#018x}",
+            observed=f"{values[2]:#018x}",
+            path=((lvl, table + 8 * index, values[0]),),
             reproduce=who[2],
             answered_by=who[1],
         )
@@ -93,9 +98,14 @@ class TablesAfter:
         floors = self._graph.floors
         return next(f.lvl for f in floors if (f.nodes.table == np.uint64(table)).any())
 
-    def _marked(self, entries: U64) -> Bool:
-        """Return where in the tables these entries stand, bool[n, 512]."""
-        marked = np.zeros(self._before.shape, dtype=np.bool_)
-        row = np.searchsorted(self.frames, entries & ~_IN_FRAME)
+    def _row(self, entries: U64) -> Index:
+        """Return in which of the tables each of these entries stands."""
+        found: Index = np.searchsorted(self.frames, entries & ~_IN_FRAME)
+        return found
+
+    def _marked(self, entries: U64, rows: Index) -> Bool:
+        """Return where in some of the tables these entries stand, bool[len(rows), 512]."""
+        marked = np.zeros((rows.size, self._before.shape[1]), dtype=np.bool_)
+        row = np.searchsorted(rows, self._row(entries))
         marked[row, ((entries & _IN_FRAME) // _WORD).astype(np.intp)] = True
         return marked

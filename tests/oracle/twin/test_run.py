@@ -39,7 +39,7 @@ def pretend(folder: Path, script: str) -> str:
     ("script", "message"),
     [
         ("kill -9 $$", "the twin was killed by signal 9"),
-        ("exit 0", "the twin's CPU shut down"),
+        ("exit 0", "its CPU shut down"),
         ("exit 35", "the prober was stopped by an exception: vector 0, "),
         ("echo first >&2; echo 'no such cpu' >&2; exit 1", "status 1; its last words: no such cpu"),
         ("exit 1", "its last words: none"),

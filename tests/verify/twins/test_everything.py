@@ -69,7 +69,7 @@ def test_several_twins_find_what_one_finds(tmp_path: Path, monkeypatch: pytest.M
     assert several.accesses == one.accesses
     assert several.addresses == one.addresses
     dirty = [report.check("twin", "TCG", "dirty").agreed for report in (one, several)]
-    assert dirty[1] >= 5 * dirty[0]
+    assert dirty[1] > dirty[0]  # the upper tables are on the way of several
 
 
 def test_each_frame_inside_larger_pages(tmp_path: Path) -> None:
