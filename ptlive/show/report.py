@@ -8,11 +8,11 @@ from ptlive.show import words
 from ptlive.show.terminal import columns, verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from rich.text import Text
 
-    from ptlive.analysis.report import Disagreement, Report
+    from ptlive.analysis.report import Check, Disagreement, Quirk, Report
     from ptlive.paging.format import Format
 
 _HEADER = ("oracle", "answered by", "property", "checked", "agreed", "disagreed", "unchecked")
@@ -86,6 +86,41 @@ def disagreement_lines(fmt: Format, difference: Disagreement) -> Iterator[str | 
     yield f"  ask again: {difference.reproduce}"
 
 
+def checks_json(checks: Iterable[Check]) -> list[dict[str, Any]]:
+    """Return checks as JSON has them."""
+    return [
+        {
+            "oracle": check.oracle,
+            "answered_by": check.answered_by,
+            "property": check.aspect,
+            "asked": check.asked,
+            "checked": check.checked,
+            "agreed": check.agreed,
+            "disagreed": check.disagreed,
+            "unchecked": [
+                {"reason": reason, "count": count}
+                for reason, count in check.unchecked.most_common()
+            ],
+        }
+        for check in checks
+    ]
+
+
+def quirks_json(quirks: Mapping[Quirk, int], version: str) -> list[dict[str, Any]]:
+    """Return quirks, and how often each was met, as JSON has them; version: of QEMU."""
+    return [
+        {
+            "name": quirk.name,
+            "accelerator": quirk.accelerator,
+            "version": version,
+            "reason": quirk.reason,
+            "cite": quirk.cite,
+            "count": count,
+        }
+        for quirk, count in quirks.items()
+    ]
+
+
 def as_json(report: Report) -> dict[str, Any]:
     """Return the report as the JSON of `ptlive.verify/1` has it."""
     return {
@@ -93,22 +128,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "leaves": report.leaves,
         "reached": report.reached,
         "holes": report.holes,
-        "checks": [
-            {
-                "oracle": check.oracle,
-                "answered_by": check.answered_by,
-                "property": check.aspect,
-                "asked": check.asked,
-                "checked": check.checked,
-                "agreed": check.agreed,
-                "disagreed": check.disagreed,
-                "unchecked": [
-                    {"reason": reason, "count": count}
-                    for reason, count in check.unchecked.most_common()
-                ],
-            }
-            for check in report.checks
-        ],
+        "checks": checks_json(report.checks),
         "disagreements": [
             {
                 "va": words.address(difference.va),
@@ -126,18 +146,7 @@ def as_json(report: Report) -> dict[str, Any]:
             }
             for difference in report.disagreements
         ],
-        "quirks": [
-            {
-                "name": quirk.name,
-                "accelerator": quirk.accelerator,
-                "version": version,
-                "reason": quirk.reason,
-                "cite": quirk.cite,
-                "count": count,
-            }
-            for version in (report.version,)
-            for quirk, count in report.quirks.items()
-        ],
+        "quirks": quirks_json(report.quirks, report.version),
         "asked": {"addresses": dict(report.addresses), "accesses": dict(report.accesses)},
         "notes": list(report.notes),
         "seed": report.seed,

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from ptlive.show import words
+from ptlive.show.report import checks_json, quirks_json
 from ptlive.show.terminal import columns, verdict
 
 if TYPE_CHECKING:
@@ -81,40 +82,19 @@ def as_json(report: SelftestReport) -> dict[str, Any]:
         "seed": report.seed,
         "accesses": report.accesses,
         "disagreed": report.disagreed,
-        "benches": [_bench_json(bench) for bench in report.benches],
+        "benches": [_bench_json(bench, report.version) for bench in report.benches],
         "seconds": round(report.seconds, 3),
     }
 
 
-def _bench_json(bench: BenchReport) -> dict[str, Any]:
+def _bench_json(bench: BenchReport, version: str) -> dict[str, Any]:
     return {
         "levels": bench.levels,
         "cpu": bench.cpu,
         "addresses": bench.addresses,
         "accesses": bench.accesses,
-        "checks": [
-            {
-                "property": check.aspect,
-                "checked": check.checked,
-                "agreed": check.agreed,
-                "disagreed": check.disagreed,
-                "unchecked": [
-                    {"reason": reason, "count": count}
-                    for reason, count in check.unchecked.most_common()
-                ],
-            }
-            for check in bench.checks
-        ],
-        "quirks": [
-            {
-                "name": quirk.name,
-                "accelerator": quirk.accelerator,
-                "reason": quirk.reason,
-                "cite": quirk.cite,
-                "count": count,
-            }
-            for quirk, count in bench.quirks.items()
-        ],
+        "checks": checks_json(bench.checks),
+        "quirks": quirks_json(bench.quirks, version),
         "disagreements": [
             {
                 "property": difference.aspect,
