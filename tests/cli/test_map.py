@@ -74,4 +74,5 @@ def test_a_range_without_a_canonical_address_is_refused(
 ) -> None:
     sentence = "no address in these ranges is canonical in x86-64-4level"
     assert refused("map", *AT, where) == sentence
-    assert refused("verify", "--oracle", "stepped", *AT, where) == sentence
+    if ".." in where:  # a single address can be asked: it is #GP
+        assert refused("verify", "--oracle", "stepped", *AT, where) == sentence
