@@ -158,10 +158,16 @@ class GdbMi:
         self._failure = self._failure or "gdb has ended"
 
     def _settle(self) -> None:
-        """Read on until everything that an interrupted batch had sent is answered."""
-        self._exchange(["-gdb-version"], PATIENCE)
+        """Read on until everything that an interrupted batch had sent is answered.
 
-    def _exchange(self, commands: Sequence[str], patience: float) -> list[Reply]:
+        The interruption may have come between reading and keeping what was read: then a
+        line lacks its middle.
+        """
+        self._exchange(["-gdb-version"], PATIENCE, broken_lines=True)
+
+    def _exchange(
+        self, commands: Sequence[str], patience: float, *, broken_lines: bool = False
+    ) -> list[Reply]:
         first = self._token + 1
         self._token += len(commands)
         outgoing = _pieces(commands, first)
@@ -179,7 +185,13 @@ class GdbMi:
                 piece = next(outgoing, None) if self._write(piece) else piece
             if not readable:
                 continue
-            for record in map(parse_response, self._lines()):
+            for line in self._lines():
+                try:
+                    record = parse_response(line)
+                except ValueError:
+                    if broken_lines:
+                        continue
+                    raise
                 kind = record["type"]
                 self._note_stop(record)
                 if kind in ("console", "target"):

@@ -109,3 +109,22 @@ def test_refuses_a_line_that_gdb_might_see_half_of(gdb: GdbMi) -> None:
 
 def test_quotes_as_c_does() -> None:
     assert quote('a "b" \\ c\n') == '"a \\"b\\" \\\\ c\\n"'
+
+
+def test_what_an_interruption_tore_apart_is_skipped(
+    gdb: GdbMi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = os.read
+
+    def torn(fd: int, size: int) -> bytes:
+        assert read(fd, size)
+        monkeypatch.setattr(os, "read", read)
+        # Kept is the beginning of a line, whose rest is lost with what follows.
+        gdb._partial += b'~"half a line'
+        raise KeyboardInterrupt
+
+    gdb.batch(["-gdb-version"])
+    monkeypatch.setattr(os, "read", torn)
+    with pytest.raises(KeyboardInterrupt):
+        gdb.console(["echo one"])
+    assert [reply.text for reply in gdb.console(["echo two"])] == ["two"]
