@@ -16,6 +16,7 @@ from ptlive.oracle.twin.window import EXTRA_LIMIT
 from ptlive.target.cpu_model import cpu_option
 from ptlive.target.machine import QEMU
 from ptlive.target.saved_state import read_pkru
+from ptlive.verify.twins.pkru import values
 from ptlive.verify.twins.ram import find_ram
 from ptlive.wire.qmp import Qmp
 
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from ptlive.target.running import Guest
     from ptlive.verify.twins.ram import Ram
 
-# Every key but 0, which Linux gives to ordinary memory, forbids something: odd ones
-# writing (WD), even ones access (AD).
-TELLING_PKRU = sum((2 if key % 2 else 1) << 2 * key for key in range(1, 16))
 # What the prober may take, after the next whole GB.
 _ROOM = (1 << 30) + EXTRA_LIMIT
 # For a bundled guest's QMP, which nobody else should hold.
@@ -47,7 +45,7 @@ def fork_of(
     qemu: str = QEMU,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Fork:
-    """Return the fork of an attached guest; with a telling PKRU where its own is not known.
+    """Return the fork of an attached guest, with the first value that `pkru.values` gives.
 
     guest: the bundled guest that it is; ram: its RAM, if it was looked for already;
     qemu: the twin's; progress: of copying RAM. Raises PtliveError if its RAM cannot
@@ -55,10 +53,8 @@ def fork_of(
     """
     prober.load()  # or that it is missing is told after a copy of all RAM
     cpu = _cpu(target, space)
-    pkru = pkru_of(target, space, guest)
-    control = Control(
-        cr0=cpu.cr0, cr4=cpu.cr4, efer=cpu.efer, pkru=TELLING_PKRU if pkru is None else pkru
-    )
+    known = dataclasses.replace(space.controls, pkru=pkru_of(target, space, guest))
+    control = Control(cr0=cpu.cr0, cr4=cpu.cr4, efer=cpu.efer, pkru=values(known)[0])
     ram = ram or find_ram(target, guest)
     accel = accelerator_of(target)
     return Fork(

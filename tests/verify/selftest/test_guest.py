@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from ptlive.guests import recipe
 from ptlive.paging.format import Fold
 from ptlive.space import open_space
+from ptlive.target import launch
 from ptlive.target.attach import attach
+from ptlive.target.machine import Machine
 from ptlive.verify.selftest import guest as subject
 from ptlive.verify.selftest.cpus import cpu_of_guest
 from ptlive.verify.selftest.guest import patched, selftest_guest
@@ -62,6 +65,15 @@ def test_a_wrong_rule_is_told_with_the_changed_entry(
     names = {name for one in report.differences for name, _, _ in one.path}
     assert any("bit 2 of level" in name for name in names)
     assert all(one.reproduce.startswith("ptlive selftest") for one in report.differences)
+
+
+@pytest.mark.qemu
+def test_a_guest_whose_cpu_has_no_keys_is_not_given_pkru() -> None:
+    """To load it the prober would have to set CR4.PKE, at which such a CPU faults."""
+    machine = Machine(levels=4, extra=("-cpu", "max,-la57,-pku"))
+    with launch.temporary(recipe("menu"), machine) as guest, attach(guest.gdb) as target:
+        space = open_space(target.cpus[0], target.memory, target.ram_map)
+        assert fork_of(target, space, guest).control.pkru == 0
 
 
 def test_patched_memory_shows_the_words_and_all_else_as_it_is() -> None:
