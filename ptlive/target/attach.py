@@ -20,6 +20,7 @@ from ptlive.wire.gdb_stub import GdbStub
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ptlive.arrays import Memory
     from ptlive.wire.preflight import Preflight
     from ptlive.wire.qmp import Qmp
     from ptlive.wire.stub import Stub
@@ -37,8 +38,8 @@ class Target:
     stub: Stub
     cpus: tuple[CpuState, ...]
     ram_map: RamMap
-    memory: FrameCache
-    """RAM and ROM only; each frame is read once until a step or a write through `stub`."""
+    memory: Memory
+    """RAM and ROM only; through the stub each frame is read once until a step or a write."""
     journal: Journal
     """Where a change is written down before it is made; undone when the guest is let go."""
     was_running: bool | None
@@ -51,6 +52,8 @@ class Target:
     """QEMU's process, if it is one of this machine and the stub's socket tells."""
     qmp: Qmp | None = None
     """A QMP session with the same QEMU, if there is one."""
+    memory_source: str = "gdb"
+    """What `memory` is read through; see `ptlive.target.sources`."""
 
 
 @contextmanager
