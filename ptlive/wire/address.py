@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import struct
 from typing import NamedTuple
 
 from ptlive.errors import PtliveError
@@ -69,16 +68,3 @@ def gdb_target(connection: socket.socket) -> str:
         return str(peer)
     host, port = peer[0], peer[1]
     return f"[{host}]:{port}" if connection.family == socket.AF_INET6 else f"{host}:{port}"
-
-
-def peer_pid(connection: socket.socket) -> int | None:
-    """Return the process that listened at the far end of a unix socket; None if not told.
-
-    It is the one that called listen(2), which need not be the one that answers.
-    """
-    if connection.family != socket.AF_UNIX:
-        return None
-    length = struct.calcsize("3i")
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, length)
-    pid: int = struct.unpack("3i", credentials)[0]
-    return pid or None

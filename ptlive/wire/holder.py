@@ -27,35 +27,45 @@ def is_held(place: StubAddress) -> bool:
     """Tell whether a connection to this stub exists; False where that cannot be seen."""
     if place.path is not None:
         # Num RefCount Protocol Flags Type St Inode Path; the stub's end has its path.
-        rows = (line.rstrip("\n").split(maxsplit=7) for line in _lines("/proc/net/unix"))
+        rows = (line.rstrip("\n").split(maxsplit=7) for line in lines("/proc/net/unix"))
         return any(
             len(row) == 8 and row[5] in _UNIX_CONNECTED and row[7] == place.path for row in rows
         )
     wanted = set(_hexadecimal(place))
     # sl local_address rem_address st ...; the stub's end has the port as its own.
     rows = (
-        line.split(maxsplit=4) for name in ("tcp", "tcp6") for line in _lines(f"/proc/net/{name}")
+        line.split(maxsplit=4) for name in ("tcp", "tcp6") for line in lines(f"/proc/net/{name}")
     )
     return any(len(row) > 3 and row[3] == _TCP_ESTABLISHED and row[1] in wanted for row in rows)
 
 
-def _lines(path: str) -> Iterator[str]:
+def lines(path: str) -> Iterator[str]:
+    """Yield the lines of one of the kernel's tables; none where it cannot be read."""
     with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as table:
         yield from table
 
 
 def _hexadecimal(place: StubAddress) -> Iterator[str]:
-    """Yield the place's addresses as the kernel prints them: 32-bit words in host order."""
     with contextlib.suppress(OSError):
         for family, *_, address in socket.getaddrinfo(
             place.host, place.port, proto=socket.IPPROTO_TCP
         ):
-            packed = socket.inet_pton(family, str(address[0]).partition("%")[0])
-            if family == socket.AF_INET:
-                yield _words(packed, place.port)
-                # A server on :: sees an IPv4 client as a mapped address.
-                packed = bytes(10) + b"\xff\xff" + packed
-            yield _words(packed, place.port)
+            yield from hexadecimal(family, str(address[0]), place.port)
+
+
+def hexadecimal(family: int, host: str, port: int) -> Iterator[str]:
+    """Yield an address as the kernel prints it: 32-bit words in host order, and the port.
+
+    An IPv4 address is printed as such, or as the mapped one that a server on :: sees.
+    """
+    packed = socket.inet_pton(family, host.partition("%")[0])
+    mapped = bytes(10) + b"\xff\xff"
+    if family == socket.AF_INET:
+        yield _words(packed, port)
+        packed = mapped + packed
+    elif packed.startswith(mapped):
+        yield _words(packed[len(mapped) :], port)
+    yield _words(packed, port)
 
 
 def _words(packed: bytes, port: int) -> str:

@@ -14,9 +14,10 @@ import time
 from typing import NamedTuple
 
 from ptlive.errors import PtliveError
-from ptlive.wire.address import StubAddress, gdb_target, peer_pid
+from ptlive.wire.address import StubAddress, gdb_target
 from ptlive.wire.holder import is_held
 from ptlive.wire.packet import PacketError
+from ptlive.wire.peer import peer_pid
 from ptlive.wire.raw import RawStub
 
 #: Seconds that a stub may take for one reply; a busy host may be slow.
@@ -34,7 +35,7 @@ class Preflight(NamedTuple):
     phy_mem_mode: int
     version: str
     pid: int | None = None
-    """The process that listens, on a unix socket of this machine."""
+    """The process that listens, if it is one of this machine."""
 
 
 def preflight(address: str, patience: float = PATIENCE) -> Preflight:

@@ -11,7 +11,7 @@ import socket
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from ptlive.errors import PtliveError
-from ptlive.wire.address import peer_pid
+from ptlive.wire.peer import peer_pid
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -55,7 +55,7 @@ class Qmp:
         self._resumes = EventListener("RESUME")
         self._client.register_listener(self._resumes)
         self.pid: int | None = None
-        """The process that listens, on a unix socket of this machine."""
+        """The process that listens, if it is one of this machine."""
         try:
             self._run(self._connect(target))
         except PtliveError:
@@ -89,16 +89,18 @@ class Qmp:
         return runs or seen
 
     async def _connect(self, target: str | tuple[str, int]) -> None:
-        if not isinstance(target, str):
-            await self._client.connect(target)
-            return
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        if isinstance(target, str):
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        else:
+            connection = socket.create_connection(target, self._timeout)
         try:
-            connection.settimeout(self._timeout)
-            connection.connect(target)
-            self.pid = peer_pid(connection)
+            if isinstance(target, str):
+                connection.settimeout(self._timeout)
+                connection.connect(target)
             connection.setblocking(False)
             await self._client.connect(connection)
+            # Not before it has greeted us: a server that did not accept yet has no socket.
+            self.pid = peer_pid(connection)
         except BaseException:
             connection.close()
             raise
