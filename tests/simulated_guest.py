@@ -149,6 +149,7 @@ class Guest:
             was_running=True,
             pid=None,
             qmp=None,
+            memory_source="gdb",
         )
 
     def space(self, **how: Any) -> AddressSpace:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ptlive.cli.place import DEFAULT, find_place
+from ptlive.cli.torn import Changes
 from ptlive.errors import PtliveError
+from ptlive.memory.cache import FrameCache
+from ptlive.memory.live import Witness
 from ptlive.show.terminal import plain
 from ptlive.space import open_space
-from ptlive.target import running
+from ptlive.target import sources
 from ptlive.target.attach import attach, awake
+from ptlive.target.by_qmp import attach_by_qmp
+from ptlive.target.cpu import read_cpus
 from ptlive.target.process import orderly_signals
 from ptlive.wire.qmp import Qmp
 
@@ -21,13 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ptlive.cli.options import TargetOptions
+    from ptlive.cli.place import Place
     from ptlive.space import AddressSpace
     from ptlive.target.attach import Target
     from ptlive.target.cpu import CpuState
     from ptlive.target.running import Guest
-
-DEFAULT = "localhost:1234"
-MEMORY = "gdb"
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class Connection:
     """An attached guest and the address spaces that were asked for.
 
     running: the bundled guest that it is, if it is one
+    witness: keeps what was read of a guest that runs (--live)
     """
 
     target: Target
@@ -42,23 +47,43 @@ class Connection:
     spaces: list[AddressSpace]
     guest: str
     notes: tuple[tuple[str, str], ...]
+    witness: Witness | None = None
+
+    def changes(self) -> Changes | None:
+        """Read again what was read of a running guest; None unless it was to be read so.
+
+        Ask it inside the `with` block, once all else is read.
+        """
+        if self.witness is None:
+            return None
+        notes = []
+        now = {cpu.vcpu: cpu.cr3 for cpu in read_cpus(self.target.stub)}
+        for cpu in self.target.cpus:
+            used = any(space.vcpu == cpu.vcpu for space in self.spaces)
+            if used and now.get(cpu.vcpu) != cpu.cr3:
+                text = f"CR3 of vCPU {cpu.vcpu} was {cpu.cr3:#x}, and is another by now"
+                notes.append(("cr3-changed", text))
+        return Changes.of(self.witness.torn(), notes)
 
     def envelope(
         self,
         command: str,
         results: list[dict[str, Any]],
         notes: Sequence[tuple[str, str]] = (),
+        changes: Changes | None = None,
     ) -> dict[str, Any]:
         """Return what every JSON output has around the results, one for each space.
 
-        notes: more of them, as (code, text)
+        notes: more of them, as (code, text); changes: what `changes` returned
         """
+        told = (*self.notes, *notes, *(changes.notes if changes else ()))
         return {
             "schema": f"ptlive.{command}/1",
             "guest": self.guest,
-            "memory": MEMORY,
+            "memory": self.target.memory_source,
             "accelerator": self.target.accelerator,
-            "notes": [{"code": code, "text": text} for code, text in (*self.notes, *notes)],
+            "notes": [{"code": code, "text": text} for code, text in told],
+            **({"torn": changes.as_json()} if changes else {}),
             "roots": [
                 {
                     "root": hex(int(space.root[0])),
@@ -77,29 +102,32 @@ def connect(options: TargetOptions, *, let_run: bool = False) -> Iterator[Connec
 
     let_run: if the vCPU is halted, let the guest run until it wakes.
     """
-    address, name, guest = _address(options)
+    place = find_place(options)
     begun = time.monotonic()
     with orderly_signals(), ExitStack() as stack:
-        qmp = stack.enter_context(Qmp(options.qmp)) if options.qmp else None
-        try:
-            held = stack.enter_context(attach(address, qmp=qmp))
-        except PtliveError as error:
-            if name != DEFAULT:
-                raise
-            raise PtliveError(f"{error}, and no bundled guest is running") from None
+        held = stack.enter_context(_held(place, options))
         target = awake(held, options.vcpu) if let_run else held
+        source = sources.choose(target, options.memory, place.guest, live=options.live)
+        target = sources.with_source(target, source)
+        witness = Witness(target.memory) if options.live else None
+        if witness is not None:
+            target = replace(target, memory=FrameCache(witness))
         spaces = [_space(target, options, root) for root in options.root or ("cr3",)]
-        connection = Connection(target, guest, spaces, name, _notes(target, spaces, options))
+        notes = _notes(target, spaces, options)
+        connection = Connection(target, place.guest, spaces, place.name, notes, witness)
         for _, text in connection.notes:
             tell(f"note: {text}")
         if options.verbose:
             attached = time.monotonic() - begun
             for space in spaces:
                 tell(
-                    f"{name}, QEMU {target.version}, {target.accelerator}; "
+                    f"{place.name}, QEMU {target.version}, {target.accelerator}; "
                     f"vCPU {space.vcpu}, root {int(space.root[0]):#x} ({space.origin}), "
-                    f"{space.format.name}; memory by {MEMORY}; attached in {attached:.2f} s"
+                    f"{space.format.name}; memory by {target.memory_source}; "
+                    f"attached in {attached:.2f} s"
                 )
+            for why in source.why:
+                tell(f"memory {why}")
         yield connection
     if options.verbose:
         tell(f"{time.monotonic() - begun:.2f} s in all")
@@ -111,15 +139,30 @@ def tell(line: str) -> None:
     click.echo(f"ptlive: {plain(line)}", err=True)
 
 
-def _address(options: TargetOptions) -> tuple[str, str, Guest | None]:
-    """Return the stub's address, what to call the guest, and the bundled guest that it is."""
-    if options.guest and options.gdb:
-        raise PtliveError("--guest and --gdb both say where the guest is; give one")
-    if options.gdb:
-        known = [guest for guest in running.guests() if guest.gdb == options.gdb]
-        return options.gdb, options.gdb, known[0] if known else None
-    guest = running.find(options.guest)
-    return (guest.gdb, guest.name, guest) if guest else (DEFAULT, DEFAULT, None)
+@contextmanager
+def _held(place: Place, options: TargetOptions) -> Iterator[Target]:
+    """Attach to the stub, or look at the guest through QMP alone."""
+    with ExitStack() as stack:
+        qmp = stack.enter_context(Qmp(place.qmp)) if place.qmp else None
+        if place.gdb is None:
+            assert qmp is not None
+            yield stack.enter_context(attach_by_qmp(qmp, live=options.live))
+            return
+        try:
+            held = stack.enter_context(attach(place.gdb, qmp=qmp))
+        except PtliveError as error:
+            if place.name != DEFAULT:
+                raise
+            raise PtliveError(f"{error}, and no bundled guest is running") from None
+        yield held
+
+
+def tell_changes(changes: Changes) -> None:
+    """Tell what changed in a guest that runs."""
+    for _, text in changes.notes:
+        tell(f"note: {text}")
+    for line in changes.lines():
+        tell(line)
 
 
 def _space(target: Target, options: TargetOptions, root: str) -> AddressSpace:

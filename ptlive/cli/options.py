@@ -12,6 +12,9 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 LAST = (1 << 64) - 1
+# As in target/sources.py, which is not imported for --help.
+SOURCES = ("auto", "shared", "qmp", "proc", "stub", "gdb")
+NO_STUB = "none"
 
 
 class Number(click.ParamType[int]):
@@ -86,6 +89,8 @@ class TargetOptions:
     pkru: int | None
     json: bool
     verbose: bool
+    memory: str = "auto"
+    live: bool = False
 
 
 def _pkru(_ctx: click.Context, _param: click.Parameter, value: int | None) -> int | None:
@@ -98,11 +103,27 @@ def target_options(command: F) -> F:
     """Give a command the options of `TargetOptions`, as its argument `target`."""
     options = [
         click.option("--guest", metavar="NAME", help="A bundled guest (see: ptlive guest list)."),
-        click.option("--gdb", metavar="HOST:PORT|unix:PATH", help="Where QEMU's gdb stub listens."),
+        click.option(
+            "--gdb",
+            metavar="HOST:PORT|unix:PATH|none",
+            help="Where QEMU's gdb stub listens; none: leave it alone, ask QMP.",
+        ),
         click.option(
             "--qmp",
             metavar="HOST:PORT|unix:PATH",
             help="Where its QMP listens: it tells what the stub does not.",
+        ),
+        click.option(
+            "--memory",
+            type=click.Choice(SOURCES),
+            default="auto",
+            show_default=True,
+            help="What memory is read through; auto is the fastest that there is.",
+        ),
+        click.option(
+            "--live",
+            is_flag=True,
+            help="Read the guest as it runs, by QMP; what changed meanwhile is told.",
         ),
         click.option(
             "--root",

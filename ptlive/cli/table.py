@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from ptlive.cli.connect import connect
+from ptlive.cli.connect import connect, tell_changes
 from ptlive.cli.main import DONE
 from ptlive.cli.options import NUMBER, TargetOptions, target_options
 from ptlive.errors import PtliveError
@@ -29,21 +29,26 @@ def table(target: TargetOptions, address: int, level: int | None, everything: bo
     """Print the table at a physical address, each entry decoded at its level."""
     with connect(target) as connection:
         read = [_read(space, address, level) for space in connection.spaces]
+        changes = connection.changes()
     results = []
     for space, (lvl, values) in zip(connection.spaces, read, strict=True):
         shape = space.format.level(lvl)
         rows = [(at, entry) for at, entry in enumerate(values) if entry or everything]
         if target.json:
-            results.append(show.table_json(space.format, lvl, address, rows))
+            torn = changes.entries if changes else None
+            results.append(show.table_json(space.format, lvl, address, rows, torn))
             continue
         names = f"{shape.spec} table ({shape.linux}, level {lvl})"
         stdout().print(heading(f"{names} at {address:#x}"))
-        print_lines(show.table_lines(space.format, lvl, address, rows))
+        torn = changes.entries if changes else {}
+        print_lines(show.table_lines(space.format, lvl, address, rows, torn))
         zero = sum(entry == 0 for entry in values)
         if zero and not everything:
             stdout().out(f"{zero} of {len(values)} entries are zero", highlight=False)
     if target.json:
-        print_json(connection.envelope("table", results))
+        print_json(connection.envelope("table", results, changes=changes))
+    elif changes:
+        tell_changes(changes)
     return DONE
 
 

@@ -8,7 +8,7 @@ import click
 import numpy as np
 
 from ptlive.access_kind import ACCESS_KINDS
-from ptlive.cli.connect import connect
+from ptlive.cli.connect import connect, tell_changes
 from ptlive.cli.main import DONE, FAILED, FOUND
 from ptlive.cli.options import NUMBER, TargetOptions, target_options
 from ptlive.errors import PtliveError
@@ -54,22 +54,26 @@ def translate(
     with connect(target) as connection:
         asked = [space.translate(va) for space in connection.spaces]
         beyond = [space.beyond(va, length) for space in connection.spaces]
+        changes = connection.changes()
     # The guest goes on from here: whoever reads the output may take their time.
     for space, translations, rest in zip(connection.spaces, asked, beyond, strict=True):
         found = [space.describe(translations, row, kinds, rest) for row in range(va.size)]
         complete &= all(one.pa is not None for one in found)
         refused |= {(one.va, space.format.name) for one in found if not one.path}
         if target.json:
-            results.append({"translations": [show.as_json(one) for one in found]})
+            torn = changes.entries if changes else None
+            results.append({"translations": [show.as_json(one, torn) for one in found]})
             continue
         if len(connection.spaces) > 1:
             stdout().print(heading(f"root {int(space.root[0]):#x} ({space.origin})"))
         for one in found:
             stdout().print(heading(show.headline(one)))
-            for line in show.lines(space.format, one):
+            for line in show.lines(space.format, one, changes.entries if changes else ()):
                 stdout().out(line, highlight=False)
     if target.json:
-        print_json(connection.envelope("translate", results))
+        print_json(connection.envelope("translate", results, changes=changes))
+    elif changes:
+        tell_changes(changes)
     for address, name in sorted(refused):
         click.echo(f"ptlive: {address:#x} is not canonical in {name}", err=True)
     if refused:

@@ -117,6 +117,8 @@ def verify_(
     Exit status: 0 all agreed; 1 something disagreed; 2 it could not be done, or
     a property was not checked once.
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
+    if target.live:
+        raise PtliveError("verify needs a guest that stands still, and --live reads one that runs")
     addresses = [first for first, last in ranges if first == last]
     if addresses and len(addresses) < len(ranges):
         raise click.UsageError("give addresses or ranges, not both")
@@ -211,6 +213,7 @@ def selection(target: TargetOptions, origin: str, twin_qemu: str) -> str:
         ("--format", target.format),
         ("--twin-qemu", None if twin_qemu == QEMU else twin_qemu),
         ("--root", None if origin == "cr3" else origin),
+        ("--memory", None if target.memory == "auto" else target.memory),
         ("--pkru", None if target.pkru is None else hex(target.pkru)),
     ]
     return "".join(f" {name} {shlex.quote(value)}" for name, value in given if value is not None)

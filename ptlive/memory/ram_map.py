@@ -149,6 +149,11 @@ class RamMap:
         room[inside] = lasts[index[inside]] - addresses[inside]
         return inside & (room >= np.uint64(max(length - 1, 0)))
 
+    def stretch_of(self, addresses: U64) -> Index:
+        """Return which stretch of adjacent RAM and ROM holds each address; -1 for none."""
+        index, inside = _find(addresses, self._memory[:, 0], self._memory[:, 1])
+        return np.where(inside, index, -1)
+
 
 def _find(addresses: U64, firsts: U64, lasts: U64) -> tuple[Index, Bool]:
     """Return the last range that starts at or before each address, and if it holds it."""

@@ -10,18 +10,29 @@ from ptlive.show.terminal import columns
 from ptlive.show.translation import bits_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from ptlive.paging.format import Format
 
 
-def table_lines(fmt: Format, lvl: int, table: int, rows: list[tuple[int, int]]) -> Iterator[str]:
-    """Yield a heading and a line for each (index, entry) of a table."""
+def table_lines(
+    fmt: Format,
+    lvl: int,
+    table: int,
+    rows: list[tuple[int, int]],
+    torn: Collection[int] = (),
+) -> Iterator[str]:
+    """Yield a heading and a line for each (index, entry) of a table.
+
+    torn: the addresses of entries that changed while they were read
+    """
     size = fmt.level(lvl).entry_size
-    cells = [
-        (str(at), f"{table + at * size:#x}", f"{entry:#018x}", *_cells(fmt, lvl, entry))
-        for at, entry in rows
-    ]
+    cells = []
+    for at, entry in rows:
+        pa = table + at * size
+        *rest, bits = _cells(fmt, lvl, entry)
+        bits = f"{bits} torn".strip() if pa in torn else bits
+        cells.append((str(at), f"{pa:#x}", f"{entry:#018x}", *rest, bits))
     yield from columns(("index", "at", "entry", "kind", "refers to", "bits"), cells, ">")
 
 
@@ -60,14 +71,28 @@ def entry_json(fmt: Format, lvl: int, entry: int) -> dict[str, Any]:
     }
 
 
-def table_json(fmt: Format, lvl: int, table: int, rows: list[tuple[int, int]]) -> dict[str, Any]:
-    """Return a table's entries for JSON."""
+def table_json(
+    fmt: Format,
+    lvl: int,
+    table: int,
+    rows: list[tuple[int, int]],
+    torn: Collection[int] | None = None,
+) -> dict[str, Any]:
+    """Return a table's entries for JSON.
+
+    torn: the addresses of entries that changed while they were read, if that was looked for
+    """
     size = fmt.level(lvl).entry_size
     return {
         "table": hex(table),
         "level": lvl,
         "entries": [
-            {"index": at, "entry_pa": hex(table + at * size), **entry_json(fmt, lvl, entry)}
+            {
+                "index": at,
+                "entry_pa": hex(table + at * size),
+                **entry_json(fmt, lvl, entry),
+                **({} if torn is None else {"torn": table + at * size in torn}),
+            }
             for at, entry in rows
         ],
     }

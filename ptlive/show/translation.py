@@ -11,7 +11,7 @@ from ptlive.show import words
 from ptlive.show.terminal import columns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from ptlive.analysis.translation import Outcome, Step, Translation
     from ptlive.paging.format import Format
@@ -27,10 +27,14 @@ def headline(found: Translation) -> str:
     return f"{words.address(found.va)} -> {found.pa:#x} ({size} page, {found.target})"
 
 
-def lines(fmt: Format, found: Translation) -> Iterator[str]:
-    """Yield the rest: the path, the rights and who decides them, and the accesses asked for."""
+def lines(fmt: Format, found: Translation, torn: Collection[int] = ()) -> Iterator[str]:
+    """Yield the rest: the path, the rights and who decides them, and the accesses asked for.
+
+    torn: the addresses of entries that changed while they were read
+    """
     if found.path:
-        yield from ("  " + line for line in columns(_HEADER, [_row(s) for s in found.path], "   >"))
+        rows = [_row(step, torn) for step in found.path]
+        yield from ("  " + line for line in columns(_HEADER, rows, "   >"))
     if found.pa is not None:
         denied = "; ".join(
             f"{name} denied by the {fmt.level(lvl).spec} (level {lvl})"
@@ -65,7 +69,8 @@ def _why(found: Translation) -> str:
     return f"{name} refers to a table that lies in no RAM and no ROM"
 
 
-def _row(step: Step) -> tuple[str, ...]:
+def _row(step: Step, torn: Collection[int]) -> tuple[str, ...]:
+    bits = bits_text(step.bits, step.reserved)
     return (
         str(step.lvl),
         step.level.spec,
@@ -75,7 +80,7 @@ def _row(step: Step) -> tuple[str, ...]:
         f"{step.entry_pa:#x}",
         f"{step.entry:#018x}",
         step.kind.name.lower(),
-        bits_text(step.bits, step.reserved),
+        f"{bits} torn".strip() if step.entry_pa in torn else bits,
     )
 
 
@@ -89,8 +94,11 @@ def bits_text(bits: dict[str, int], reserved: list[int]) -> str:
     return " ".join([*set_bits, *(f"reserved:{bit}" for bit in reserved)])
 
 
-def as_json(found: Translation) -> dict[str, Any]:
-    """Return a translation as the JSON of `ptlive.translate/1` has it."""
+def as_json(found: Translation, torn: Collection[int] | None = None) -> dict[str, Any]:
+    """Return a translation as the JSON of `ptlive.translate/1` has it.
+
+    torn: the addresses of entries that changed while they were read, if that was looked for
+    """
     first = found.outcomes[0] if found.outcomes else None
     return {
         "va": words.address(found.va),
@@ -112,6 +120,7 @@ def as_json(found: Translation) -> dict[str, Any]:
                 "kind": step.kind.name.lower(),
                 "bits": step.bits,
                 "reserved_bits_set": step.reserved,
+                **({} if torn is None else {"torn": step.entry_pa in torn}),
             }
             for step in found.path
         ],

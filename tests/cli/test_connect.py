@@ -189,10 +189,15 @@ def test_what_the_stub_says_does_not_steer_the_terminal(
 def test_verbose_tells_root_format_vcpu_memory_and_time(
     ptlive: Callable[..., Done], guest: Guest
 ) -> None:
-    first, last = ptlive("translate", HERE, "-v", "--gdb", "x:1").err.splitlines()
+    first, *why, last = ptlive("translate", HERE, "-v", "--gdb", "x:1").err.splitlines()
     for words in ("x:1", "QEMU 7.2.22", "TCG", "vCPU 1", "root 0x0 (cr3)", "x86-64-4level"):
         assert words in first
     assert "memory by gdb" in first
+    assert why == [
+        "ptlive: memory not shared: the guest's RAM is not shared",
+        "ptlive: memory not proc: QEMU's process is not known: it runs elsewhere, or as another "
+        "user",
+    ]
     assert last.startswith("ptlive: ")
     assert last.endswith(" s in all")
 

@@ -1,0 +1,55 @@
+"""Which guest the options mean, and by which doors it is entered: its stub, its QMP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ptlive.cli.options import NO_STUB
+from ptlive.errors import PtliveError
+from ptlive.target import running
+from ptlive.target.sources import QMP
+
+if TYPE_CHECKING:
+    from ptlive.cli.options import TargetOptions
+    from ptlive.target.running import Guest
+
+DEFAULT = "localhost:1234"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the guest is found.
+
+    gdb: its stub's address, None to leave the stub alone; qmp: its QMP's
+    name: what to call it; guest: the bundled guest that it is
+    """
+
+    gdb: str | None
+    qmp: str | None
+    name: str
+    guest: Guest | None
+
+
+def find_place(options: TargetOptions) -> Place:
+    """Return where the options say that the guest is. Raises PtliveError if they do not."""
+    stubless = options.live or options.gdb == NO_STUB
+    address = None if options.gdb == NO_STUB else options.gdb
+    if options.guest and address:
+        raise PtliveError("--guest and --gdb both say where the guest is; give one")
+    if address or (stubless and options.qmp and not options.guest):
+        known = ((one, one.gdb if address else one.qmp) for one in running.guests())
+        guest = next((one for one, at in known if at == (address or options.qmp)), None)
+    else:
+        guest = running.find(options.guest)
+    qmp = options.qmp
+    if qmp is None and guest is not None and (stubless or options.memory == QMP):
+        qmp = guest.qmp
+    if stubless and qmp is None:
+        what = "--live" if options.live else f"--gdb {NO_STUB}"
+        raise PtliveError(
+            f"{what} leaves the gdb stub alone, which stops a guest: name its QMP by --qmp"
+        )
+    name = guest.name if guest and not address else address or (qmp if stubless else None)
+    gdb = None if stubless else address or (guest.gdb if guest else DEFAULT)
+    return Place(gdb, qmp, name or DEFAULT, guest)
