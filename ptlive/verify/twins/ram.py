@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import os
-import stat
-from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from ptlive.errors import PtliveError
 from ptlive.memory import capture
 from ptlive.memory.bounded import BoundedMemory
 from ptlive.memory.layout import Layout, read_layout
-from ptlive.memory.open_file import OpenFile
+from ptlive.memory.ram_file import find_file
 from ptlive.memory.stub import StubMemory
+from ptlive.target.sources import host_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
+    from ptlive.memory.open_file import OpenFile
     from ptlive.target.attach import Target
     from ptlive.target.running import Guest
 
 FRAME = 1 << 12
 # Measured, bytes a second: QEMU writes a file, and we read it; gdb reads.
 _SAVED, _READ = 600e6, 8e6
-# How many frames must be alike for a file to be the guest's RAM.
-_SAMPLES = 64
 
 
 @dataclass
@@ -102,66 +97,15 @@ def _shared(target: Target, layout: Layout, guest: Guest | None) -> tuple[OpenFi
     """Return the file that QEMU's RAM is, or why there is none."""
     if not layout.whole:
         return None, "the guest's RAM consists of several memory backends"
-
-    def of(path: str, name: str) -> str:
-        """Return a property of an object, "" if it has none."""
-        said = target.stub.monitor(f"qom-get {path} {name}").strip()
-        with suppress(ValueError):
-            value = json.loads(said)
-            return value if isinstance(value, str) else said
-        return ""
-
-    backend = of("/machine", "memory-backend")
-    if not backend or of(backend, "share") != "true":
-        return None, "the guest's RAM is not shared"
-    if of(backend, "offset") not in ("", "0"):
+    # Compared with what the stub reads, which may be slower than what the walker reads.
+    memory = BoundedMemory(StubMemory(target.stub), target.ram_map)
+    name = next(r.name for r in target.ram_map.regions if r.first == layout.pieces[0].first)
+    try:
+        found = find_file(host_of(target, guest, memory), name)
+    except PtliveError as error:
+        return None, str(error)
+    if found.offset:
         return None, "the guest's RAM does not begin where its file begins"
-    why = "the file of the guest's RAM is not found"
-    # Under the names that QEMU gives it, and, unnamed or in another place, as QEMU has it open.
-    for path in _candidates(guest, of(backend, "mem-path"), _pid(target, guest)):
-        try:
-            if not stat.S_ISREG(os.stat(path).st_mode) or os.stat(path).st_size < layout.size:
-                continue
-            file = OpenFile(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
-        except OSError as error:
-            why = f"the file of the guest's RAM cannot be read ({path}: {error.strerror})"
-            continue
-        if _same(target, layout, file):
-            return file, ""
-        file.close()
-    return None, why
-
-
-def _pid(target: Target, guest: Guest | None) -> int | None:
-    if guest is not None:
-        return guest.pid
-    return (target.qmp.pid if target.qmp else None) or target.pid
-
-
-def _candidates(guest: Guest | None, path: str, pid: int | None) -> Iterator[str]:
-    if guest is not None:
-        yield guest.ram
-    if path.startswith("/") and not path.startswith("/proc/"):
-        yield path
-    if pid is not None:
-        try:
-            names = sorted(os.listdir(f"/proc/{pid}/fd"), key=int)
-        except OSError:
-            return
-        yield from (str(Path("/proc", str(pid), "fd", name)) for name in names)
-
-
-def _same(target: Target, layout: Layout, file: OpenFile) -> bool:
-    """Tell whether a file has the guest's RAM: the root tables, and frames here and there."""
-    roots = {cpu.cr3 & (1 << 52) - FRAME for cpu in target.cpus}
-    for piece in layout.pieces:
-        count = max(_SAMPLES * piece.size // layout.size, 1)
-        step = max(piece.size // count // FRAME, 1) * FRAME
-        inside = {root for root in roots if piece.first <= root <= piece.last}
-        frames = np.array(sorted({*inside, *range(piece.first, piece.last, step)}), np.uint64)
-        data, valid = target.memory.read(frames, FRAME)
-        for address, row in zip(frames[valid].tolist(), data[valid], strict=True):
-            at = piece.offset + address - piece.first
-            if os.pread(file.fileno(), FRAME, at) != row.tobytes():
-                return False
-    return True
+    if os.fstat(found.file.fileno()).st_size < layout.size:
+        return None, "the file of the guest's RAM is shorter than its RAM"
+    return found.file, ""
