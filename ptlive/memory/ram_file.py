@@ -84,7 +84,9 @@ def find_file(host: Host, name: str) -> RamFile:
                 continue
             file = OpenFile(os.open(candidate, os.O_RDONLY | os.O_CLOEXEC))
         except OSError as error:
-            why = f"the file of the guest's RAM cannot be read ({candidate}: {error.strerror})"
+            # QEMU's descriptors come and go.
+            if not candidate.startswith("/proc/"):
+                why = f"the file of the guest's RAM cannot be read ({candidate}: {error.strerror})"
             continue
 
         def read(frames: U64, file: OpenFile = file, offset: int = offset) -> U8:
