@@ -1,0 +1,157 @@
+"""All that the benchmark asks of ptlive stands here: attach, walk, translate, verify."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from inspect import signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ptlive.paging.paths import Paths, leaves
+from ptlive.space import AddressSpace, open_space
+from ptlive.target import sources
+from ptlive.target.attach import attach
+from ptlive.verify.choice import choose
+from ptlive.verify.run import Plan, verify
+from ptlive.verify.twins import run as twin
+from ptlive.wire.qmp import Qmp
+from scripts.benchmark.plain_c import Leaves
+from scripts.benchmark.timing import Way, WrongResultError, since
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
+
+    from ptlive.arrays import U8, U64
+    from ptlive.memory.ram_map import RamMap
+    from ptlive.target.attach import Target
+    from scripts.benchmark.guest import Subject
+    from scripts.benchmark.timing import Run
+
+#: The name under which QEMU has the RAM of a bundled guest (target/machine.py).
+_REGION = "ram"
+SOURCES = ("shared", "proc", "qmp", "stub", "gdb")
+
+
+@dataclass(frozen=True)
+class Verified:
+    """One verification by a twin."""
+
+    probes: int
+    seconds: float
+    disagreed: int
+
+
+class Ours:
+    """ptlive on one stopped guest."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        with attach(subject.guest.gdb) as target:
+            #: The guest's RAM, mapped: (guest physical address, its bytes) of each piece.
+            self.pieces = _mapped(Path(subject.guest.ram), target.ram_map)
+
+    def ways(self, expected: Leaves) -> list[Way]:
+        """Return the walk over each source of memory; each has to find the expected leaves."""
+        return [Way(source, partial(self._walks, source, expected)) for source in SOURCES]
+
+    @contextmanager
+    def space(self, source: str) -> Iterator[AddressSpace]:
+        """Attach, and open the guest's address space over one source of memory.
+
+        Raises PtliveError where there is none.
+        """
+        guest = self._subject.guest
+        with Qmp(guest.qmp) as qmp, _attached(guest.gdb, source, qmp) as target:
+            chosen = sources.choose(target, source, guest)
+            yield open_space(target.cpus[0], chosen.memory, target.ram_map)
+
+    @contextmanager
+    def _walks(self, source: str, expected: Leaves) -> Iterator[Run]:
+        last: list[Paths] = []
+        with self.space(source) as space:
+
+            def run() -> Mapping[str, float]:
+                last.clear()
+                forget = getattr(space.memory, "drop", None)
+                if forget:
+                    forget()
+                begun = time.perf_counter()
+                graph, paths = _paths(space)
+                seconds = since(begun)
+                last.append(paths)
+                return {f"{source}, graph only": graph, source: seconds}
+
+            yield run
+        for paths in last:
+            wrong = expected.difference(_as_leaves(paths))
+            if wrong:
+                raise WrongResultError(f"the walk over {source} is not as the plain one: {wrong}")
+
+    def translations(self, source: str, name: str, va: U64, expected: U64) -> Way:
+        """Return the translation of many addresses in one batch, which must be as expected."""
+
+        @contextmanager
+        def opened() -> Iterator[Run]:
+            last: list[U64] = []
+            with self.space(source) as space:
+
+                def run() -> Mapping[str, float]:
+                    begun = time.perf_counter()
+                    last[:] = [space.translate(va).pa]
+                    return {name: since(begun)}
+
+                yield run
+            if last and (last[0] != expected).any():
+                raise WrongResultError(f"translations over {source} are not as in the leaves")
+
+        return Way(name, opened)
+
+    def verify(self) -> Verified:
+        """Have a twin make every kind of access to every leaf and hole, and compare."""
+        guest = self._subject.guest
+        with Qmp(guest.qmp) as qmp, attach(guest.gdb, qmp=qmp) as target:
+            space = open_space(target.cpus[0], target.memory, target.ram_map)
+            begun = time.perf_counter()
+            choice = choose((twin.ORACLE,), target, [space], guest)
+            plan = Plan(choice.oracles, guest=guest, ram=choice.ram, version=choice.version)
+            report = verify(target, choice.spaces[0], plan)
+            return Verified(sum(report.accesses.values()), since(begun), report.disagreed)
+
+
+def _attached(address: str, source: str, qmp: Qmp) -> AbstractContextManager[Target]:
+    """Attach by the transport that goes with a source."""
+    if "transport" not in signature(attach).parameters:
+        if source == "stub":
+            raise PtliveError("this version of ptlive has only gdb as its transport")
+        return attach(address, qmp=qmp)
+    chosen: dict[str, Any] = {"transport": "gdb" if source == "gdb" else "stub"}
+    return attach(address, qmp=qmp, **chosen)
+
+
+def _paths(space: AddressSpace) -> tuple[float, Paths]:
+    """Walk into a graph, and make arrays of its leaves; also return the graph's seconds."""
+    begun = time.perf_counter()
+    graph = space.walk()
+    seconds = since(begun)
+    parts = list(leaves(graph))
+    return seconds, parts[0] if len(parts) == 1 else Paths.concatenate(parts)
+
+
+def _as_leaves(paths: Paths) -> Leaves:
+    return Leaves(paths.va, paths.pa, paths.rights, paths.entry, paths.lvl)
+
+
+def _mapped(file: Path, ram_map: RamMap) -> list[tuple[int, U8]]:
+    """Map the file of the guest's RAM; return (guest physical address, bytes) of each piece."""
+    ram = np.memmap(file, np.uint8, mode="r")
+    return [
+        (region.first, ram[region.offset :][: region.last - region.first + 1])
+        for region in ram_map.regions
+        if region.name == _REGION
+    ]

@@ -1,0 +1,147 @@
+"""Bare clients of QEMU's two sockets, as fast as Python can be: the limits to compare with.
+
+They check nothing but that every answer came: neither checksums nor errors nor text are looked
+at while the time runs.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import TYPE_CHECKING, Self
+
+from ptlive.errors import PtliveError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ptlive.arrays import U64
+
+#: The most bytes that QEMU answers in one `m` packet (gdbstub.c, MAX_PACKET_LENGTH 4096 in hex).
+LONGEST_READ = 2048
+#: More of them in flight do not make it faster.
+IN_FLIGHT = 256
+# A stopped guest answers at once, but `info tlb` of a million pages takes seconds.
+_PATIENCE = 600.0
+
+
+def connect(address: str) -> socket.socket:
+    """Connect to `unix:PATH` or `HOST:PORT`. Raises PtliveError if nothing listens there."""
+    try:
+        if address.startswith("unix:"):
+            made = socket.socket(socket.AF_UNIX)
+            made.connect(address.removeprefix("unix:"))
+        else:
+            host, _, port = address.rpartition(":")
+            made = socket.create_connection((host.strip("[]"), int(port)))
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except OSError as error:
+        raise PtliveError(f"nothing listens on {address} ({error.strerror})") from error
+    made.settimeout(_PATIENCE)
+    return made
+
+
+def packet(payload: bytes) -> bytes:
+    """Return a packet of the gdb remote protocol; the payload must need no escapes."""
+    return b"$%s#%02x" % (payload, sum(payload) & 0xFF)
+
+
+class RawPackets:
+    """A connection to a stub of a stopped guest that reads physical memory for a `with` block."""
+
+    def __init__(self, address: str) -> None:
+        self._socket = connect(address)
+        self._buffer = bytearray(1 << 20)
+
+    def __enter__(self) -> Self:
+        self._transfer([packet(b"Qqemu.PhyMemMode:1")], b"#")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._transfer([packet(b"Qqemu.PhyMemMode:0")], b"#")
+        finally:
+            self._socket.close()
+
+    def read_tables(self, tables: U64) -> None:
+        """Have the stub send each of these 4K tables, and throw them away."""
+        halves = (0, LONGEST_READ)
+        requests = [
+            b"m%x,%x" % (at + half, LONGEST_READ) for at in tables.tolist() for half in halves
+        ]
+        # Nothing in a reply but its end has a `#`: what is sent as such is escaped.
+        self._transfer([packet(request) for request in requests], b"#")
+
+    def monitor(self, lines: Sequence[str]) -> None:
+        """Have QEMU's monitor run these lines, and throw away what they print."""
+        # What is printed comes as packets $O...#, in hex, before the reply itself.
+        requests = [packet(b"qRcmd," + line.encode().hex().encode()) for line in lines]
+        self._transfer(requests, b"$OK#")
+
+    def _transfer(self, requests: Sequence[bytes], end: bytes) -> None:
+        """Send requests, some always in flight, until as many replies have come."""
+        buffer, keep = self._buffer, len(end) - 1
+        sent = answered = held = 0
+        while answered < len(requests):
+            # Few large writes: half a window at a time is followed up.
+            if sent < len(requests) and sent - answered <= IN_FLIGHT // 2:
+                more = requests[sent : answered + IN_FLIGHT]
+                self._socket.sendall(b"".join(more))
+                sent += len(more)
+            size = self._socket.recv_into(memoryview(buffer)[held:])
+            if not size:
+                raise PtliveError("the stub closed the connection")
+            answered += buffer.count(end, 0, held + size)
+            # The end of a reply may come in two parts.
+            tail = buffer[max(held + size - keep, 0) : held + size] if keep else b""
+            buffer[: len(tail)] = tail
+            held = len(tail)
+
+
+class RawQmp:
+    """A QMP session that does not parse what it is answered."""
+
+    def __init__(self, address: str) -> None:
+        self._socket = connect(address)
+        self._line()  # the greeting
+        self.command("qmp_capabilities")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the session; QEMU serves the next client then."""
+        self._socket.close()
+
+    def command(self, name: str, **arguments: object) -> bytes:
+        """Execute a command and return its answer, a line of JSON."""
+        asked = {"execute": name, "arguments": arguments} if arguments else {"execute": name}
+        self._socket.sendall(json.dumps(asked).encode())
+        while True:
+            line = self._line()
+            if line.startswith((b'{"return"', b'{"error"')):
+                return line
+
+    def human(self, line: str) -> bytes:
+        """Run a line of the human monitor; its output comes as JSON, unparsed."""
+        return self.command("human-monitor-command", **{"command-line": line})
+
+    def text(self, line: str) -> str:
+        """Run a line of the human monitor and return what it prints."""
+        answer = json.loads(self.human(line))
+        if "error" in answer:
+            raise PtliveError(f"QEMU refused over QMP: {answer['error'].get('desc')}")
+        return str(answer["return"]).replace("\r", "")
+
+    def _line(self) -> bytes:
+        parts: list[bytes] = []
+        while True:
+            part = self._socket.recv(1 << 20)
+            if not part:
+                raise PtliveError("QMP closed the connection")
+            parts.append(part)
+            if part.endswith(b"\n"):
+                return b"".join(parts)

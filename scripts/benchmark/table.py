@@ -1,0 +1,140 @@
+"""What a run found, for a person at a terminal."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from scripts.benchmark import peers, qemu
+from scripts.benchmark.point import C
+from scripts.benchmark.result import PAIRS, largest, rate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from rich.console import RenderableType
+
+    from scripts.benchmark.point import Point
+    from scripts.benchmark.timing import Spread
+
+# What others are compared with, a column each if it was measured.
+_OTHERS = (C, qemu.RAW, qemu.INFO_TLB, peers.GDB_PT_DUMP, peers.PWNDBG)
+
+
+def machine(values: Mapping[str, str]) -> Text:
+    """Return what it ran on."""
+    return Text(", ".join(f"{name} {value}" for name, value in values.items()), style="dim")
+
+
+def point(found: Point) -> Iterator[RenderableType]:
+    """Yield what was measured on one guest."""
+    yield Text()
+    yield Text(f"{found.label}, {found.tables:,} tables: {found.shape.meaning}", style="bold")
+    table = _table("all leaves, into arrays", "median", "min..max", "turns")
+    others = [name for name in _OTHERS if found.walks.spread(name)]
+    for name in others:
+        table.add_column(f"/ {name}", justify="right")
+    for series in found.walks.series:
+        spread = found.walks.spread(series)
+        assert spread is not None  # it is one of the series
+        ratios = [_times(found.walks.ratio(series, other), series == other) for other in others]
+        table.add_row(series, *_cells(spread), *ratios)
+    yield table
+    if found.translations.series:
+        yield _translations(found)
+    if found.verified:
+        verified = found.verified
+        yield Text(
+            f"verify by a twin: {verified.probes:,} accesses, none disagreed, in "
+            f"{verified.seconds:.2f} s: {rate(found):,.0f} a second"
+        )
+    if found.commands:
+        yield _commands(found)
+    for name, why in (found.walks.skipped | found.translations.skipped).items():
+        yield Text(f"not measured: {name}: {why}", style="yellow")
+    for sentence in found.without:
+        yield Text(f"the guest is {sentence}", style="yellow")
+
+
+def summary(points: Sequence[Point]) -> Iterator[RenderableType]:
+    """Yield the ratios that are kept by name."""
+    chosen = largest(points)
+    yield Text()
+    if chosen is None:
+        yield Text("no ratios by name: no guest of a judged shape has 100,000 leaves")
+        return
+    yield Text(f"ptlive's time over that of others, {chosen.label}", style="bold")
+    table = _table("ratio", "median", "min..max", "that is")
+    for name, (ours, other) in PAIRS.items():
+        spread = chosen.walks.ratio(ours, other)
+        if spread is None:
+            table.add_row(name, "-", "-", "not measured")
+            continue
+        median = spread.median
+        meaning = (
+            f"{_figure(1 / median)} times faster" if median < 1 else f"{median:.2f} times the time"
+        )
+        extent = f"{_figure(spread.least)}..{_figure(spread.greatest)}"
+        table.add_row(name, _figure(median), extent, meaning)
+    yield table
+    yield Text(qemu.INFO_TLB_LIMITS, style="dim")
+
+
+def _translations(found: Point) -> Table:
+    table = _table("translations", "addresses", "a second", "min..max")
+    for series in found.translations.series:
+        spread = found.translations.spread(series)
+        count = found.counts[series]
+        if spread:
+            rates = (count / spread.median, count / spread.greatest, count / spread.least)
+            median, least, most = (f"{value:,.0f}" for value in rates)
+            table.add_row(series, f"{count:,}", median, f"{least}..{most}")
+    return table
+
+
+def _commands(found: Point) -> Table:
+    table = _table("command, all in", "median", "min..max", "runs", "peak memory")
+    for command in found.commands:
+        peak = f"{command.peak / 1e6:,.0f} MB"
+        if command.arrays:
+            peak += f" ({command.peak / command.arrays:.1f} x the leaves' arrays)"
+        table.add_row(command.name, *_cells(command.seconds), peak)
+    return table
+
+
+def _table(first: str, *others: str) -> Table:
+    """Return an empty table: text to the left, figures to the right."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(first, no_wrap=True)
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _cells(spread: Spread) -> tuple[str, str, str]:
+    extent = f"{_duration(spread.least)}..{_duration(spread.greatest)}"
+    return _duration(spread.median), extent, str(spread.count)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{_figure(seconds * 1e3)} ms"
+
+
+def _times(spread: Spread | None, same: bool) -> str:
+    if spread is None:
+        return ""
+    if same:
+        return "1"
+    return f"{_figure(spread.median)} ({_figure(spread.least)}..{_figure(spread.greatest)})"
+
+
+def _figure(value: float) -> str:
+    """Return two digits at least, and never an exponent."""
+    if value >= 10:
+        return f"{value:,.0f}"
+    digits = 1 if value >= 1 else 1 - math.floor(math.log10(value)) if value > 0 else 0
+    return f"{value:.{digits}f}"
