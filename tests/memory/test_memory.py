@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -14,9 +15,14 @@ from hypothesis import strategies as st
 from ptlive.arrays import u64
 from ptlive.memory.bounded import BoundedMemory
 from ptlive.memory.cache import FrameCache
+from ptlive.memory.layered import Layered
+from ptlive.memory.live import Witness
+from ptlive.memory.proc import ProcMemory
+from ptlive.memory.qmp import QmpMemory
 from ptlive.memory.ram import PlainRam
 from ptlive.memory.ram_map import Kind, RamMap, Region
 from ptlive.memory.stub import StubMemory
+from tests.memory.fake_qmp import FakeQmp
 from tests.wire.memory_stub import MemoryStub
 
 if TYPE_CHECKING:
@@ -67,13 +73,26 @@ class Counting:
         return self.source.read(addresses, length)
 
 
-@pytest.fixture(params=["plain", "file", "bounded", "cached", "stub"])
+WAYS = ["plain", "file", "bounded", "cached", "stub", "layered", "proc", "qmp", "witness"]
+
+
+@pytest.fixture(params=WAYS)
 def memory(request: pytest.FixtureRequest, tmp_path: Path) -> Memory:
     if request.param == "plain":
         return PlainRam(BLOCKS)
     if request.param == "file":
         BYTES.tofile(tmp_path / "ram")
         return PlainRam.from_file(tmp_path / "ram", MAP, "ram")
+    if request.param == "layered":
+        return Layered(PlainRam({HIGH: BLOCKS[HIGH]}), PlainRam({LOW: BLOCKS[LOW]}))
+    if request.param == "proc":
+        host = BYTES.ctypes.data
+        low = (LOW, LOW + LOW_SIZE - 1, host)
+        return ProcMemory(os.getpid(), [low, (HIGH, HIGH + HIGH_SIZE - 1, host + LOW_SIZE)])
+    if request.param == "qmp":
+        return QmpMemory(FakeQmp(PlainRam(BLOCKS)), MAP, lambda folder: None)  # type: ignore[arg-type]  # as far as it is used
+    if request.param == "witness":
+        return Witness(PlainRam(BLOCKS))
     if request.param == "cached":
         return FrameCache(PlainRam(BLOCKS))
     bounded = BoundedMemory(StubMemory(TwoBlockStub(BYTES)), MAP)
