@@ -6,11 +6,13 @@ Addresses, entries and masks are numpy uint64 throughout: mixed with a signed
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
     import numpy.typing as npt
 
     U64: TypeAlias = npt.NDArray[np.uint64]
@@ -18,6 +20,12 @@ if TYPE_CHECKING:
     U8: TypeAlias = npt.NDArray[np.uint8]
     Bool: TypeAlias = npt.NDArray[np.bool_]
     Index: TypeAlias = npt.NDArray[np.intp]
+
+
+_T = TypeVar("_T", bound=np.generic)
+
+# What is decoded at once: it stays in the CPU's second-level cache.
+_PIECE = 1 << 18
 
 
 class Memory(Protocol):
@@ -31,6 +39,35 @@ class Memory(Protocol):
         Device memory is never read.
         """
         ...
+
+
+@runtime_checkable
+class Streaming(Memory, Protocol):
+    """A memory that yields rows as they arrive, or without copying them all."""
+
+    def stream(self, addresses: U64, length: int) -> Iterator[tuple[U8, Bool]]:
+        """Yield what `read` would return, some rows at a time, in order.
+
+        Each piece is only good until the next one is asked for. Nothing else may be
+        asked of the memory before the last one has come or the iterator was closed.
+        """
+        ...
+
+
+def pieces(memory: Memory, addresses: U64, length: int) -> Generator[tuple[U8, Bool], None, None]:
+    """Read physical memory some rows at a time; see `Streaming.stream`."""
+    if isinstance(memory, Streaming):
+        yield from memory.stream(addresses, length)
+        return
+    for some in portions(addresses, length):
+        yield memory.read(some, length)
+
+
+def portions(rows: npt.NDArray[_T], length: int) -> Iterator[npt.NDArray[_T]]:
+    """Cut what stands for rows of so many bytes into portions that are read at once."""
+    count = max(_PIECE // max(length, 1), 1)
+    for at in range(0, rows.size, count):
+        yield rows[at : at + count]
 
 
 def u64(*values: int) -> U64:

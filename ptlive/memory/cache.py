@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ptlive.arrays import pieces, portions
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ptlive.arrays import U8, U64, Bool, Index, Memory
 
 _SHIFT = np.uint64(12)
 _FRAME = 1 << 12
 _OFFSET = np.uint64(_FRAME - 1)
+# Frames that are kept at most, 256 MB; what is walked beyond that is not read again.
+_MOST = 1 << 16
 
 
 class FrameCache:
@@ -60,6 +65,35 @@ class FrameCache:
             data = self._store[slots[:, None], offsets[:, None] + np.arange(length)]
         return self._finish(addresses, length, data, self._whole[slots])
 
+    def stream(self, addresses: U64, length: int) -> Iterator[tuple[U8, Bool]]:
+        """See `ptlive.arrays.Streaming.stream`; what is not held is fetched on the way."""
+        if self._generation() != self._current:
+            self.drop()
+        if length != _FRAME or (addresses & _OFFSET).any():
+            for some in portions(addresses, length):
+                yield self.read(some, length)
+            return
+        slots, missing = self._slots(addresses >> _SHIFT)
+        if len(self) + len(missing) > _MOST:
+            yield from pieces(self._source, addresses, length)
+            return
+        used = self._reserve(len(missing))
+        arrived = used
+        try:
+            with closing(pieces(self._source, missing << _SHIFT, _FRAME)) as source:
+                for wanted in portions(slots, length):
+                    while arrived <= wanted.max():
+                        data, whole = next(source)
+                        self._store[arrived : arrived + len(data)] = data
+                        self._whole[arrived : arrived + len(data)] = whole
+                        arrived += len(data)
+                    at: Index | slice = wanted
+                    if (np.diff(wanted) == 1).all():
+                        at = slice(wanted[0], wanted[-1] + 1)
+                    yield self._store[at], self._whole[at]
+        finally:
+            self._hold(missing[: arrived - used], used)
+
     def _read_across(self, addresses: U64, length: int) -> tuple[U8, Bool]:
         """Read rows that may lie in several frames each."""
         beyond = addresses > np.uint64(2**64 - length)
@@ -84,35 +118,51 @@ class FrameCache:
 
     def _fetch(self, frames: U64) -> Index:
         """Hold all these frames; return the slot of each."""
-        held, _ = self._index
-        at = np.searchsorted(held, frames)
-        found = at < len(held)
-        found[found] = held[at[found]] == frames[found]
-        if not found.all():
-            self._add(np.unique(frames[~found]))
-            at = np.searchsorted(self._index[0], frames)
-        slots: Index = self._index[1][at]
+        slots, missing = self._slots(frames)
+        if len(missing):
+            used = self._reserve(len(missing))
+            data, whole = self._source.read(missing << _SHIFT, _FRAME)
+            self._store[used : used + len(missing)] = data
+            self._whole[used : used + len(missing)] = whole
+            self._hold(missing, used)
         return slots
 
-    def _add(self, new: U64) -> None:
-        """Fetch frames that are not held, ascending and distinct, in one call."""
+    def _slots(self, frames: U64) -> tuple[Index, U64]:
+        """Return the slot of each frame, and those that are not held, who get the next slots."""
         held, slots = self._index
-        used = len(held)
-        total = used + len(new)
-        data, whole = self._source.read(new << _SHIFT, _FRAME)
-        if used == 0:
-            self._store = data
-        else:
-            if total > len(self._store):
-                grown = np.empty((max(total, 2 * len(self._store)), _FRAME), np.uint8)
-                grown[:used] = self._store[:used]
-                self._store = grown
-            self._store[used:total] = data
-        self._whole = np.concatenate((self._whole[:used], whole))
-        where = np.searchsorted(held, new)
+        at = np.searchsorted(held, frames)
+        new = at == len(held)
+        new[~new] = held[at[~new]] != frames[~new]
+        where = np.empty(len(frames), np.intp)
+        where[~new] = slots[at[~new]]
+        missing, first, which = np.unique(frames[new], return_index=True, return_inverse=True)
+        # In the order in which they are wanted.
+        order = np.argsort(first)
+        rank = np.empty(len(order), np.intp)
+        rank[order] = np.arange(len(order))
+        where[new] = len(held) + rank[which]
+        return where, missing[order]
+
+    def _reserve(self, more: int) -> int:
+        """Make room for more frames; return the first free slot."""
+        used = len(self)
+        if used + more > len(self._store):
+            size = max(used + more, 2 * len(self._store))
+            for name in ("_store", "_whole"):
+                array = getattr(self, name)
+                grown = np.empty((size, *array.shape[1:]), array.dtype)
+                grown[:used] = array[:used]
+                setattr(self, name, grown)
+        return used
+
+    def _hold(self, frames: U64, used: int) -> None:
+        """Take frames into the index that stand in the slots from `used` on."""
+        held, slots = self._index
+        order = np.argsort(frames)
+        where = np.searchsorted(held, frames[order])
         self._index = (
-            np.insert(held, where, new),
-            np.insert(slots, where, np.arange(used, total)),
+            np.insert(held, where, frames[order]),
+            np.insert(slots, where, order + used),
         )
 
 

@@ -1,16 +1,25 @@
-"""The entries of one level's tables: read in one batch, and classified."""
+"""The entries of one level's tables: read as they arrive, and classified.
+
+Most entries of a walk are base pages or zeros. So of a table only the entries that are
+not zero are kept, and a piece of the tables is classified while the CPU's cache has it:
+a million leaves cost a few passes over them.
+"""
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ptlive.paging import rights
+from ptlive.arrays import pieces
+from ptlive.paging.classify import Found
 from ptlive.paging.format import Kind
-from ptlive.paging.graph import Floor
+from ptlive.paging.graph import Floor, Rest, ranges
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ptlive.arrays import U8, U64, Bool, Index, Memory
     from ptlive.paging.format import Format, Level
     from ptlive.paging.nodes import Nodes
@@ -19,100 +28,98 @@ if TYPE_CHECKING:
 
 def decode(fmt: Format, tables: PtPtr, memory: Memory, nodes: Nodes) -> Floor:
     """Read tables of one level, each node's own, and classify their entries in range."""
-    lvl = tables.lvl
-    level = fmt.level(lvl)
-    entries, start, readable = _load(level, memory, tables.ptr, nodes)
-    position = np.flatnonzero(fmt.present(entries))
-    node = _owner(position, start)
-    entry = entries[position]
-    leaf = level.leaf(entry)
-    # At the last level there is no table to refer to.
-    kind = np.where(leaf, Kind.LEAF, Kind.TABLE if lvl > 1 else Kind.MALFORMED).astype(np.uint8)
-    kind[level.malformed(entry, leaf)] = Kind.MALFORMED
-    if level.table_bits:
-        bits = level.table_bits(entry)
-        oversized = (bits == 0) | (bits > nodes.shift[node])
-        kind[oversized & (kind == Kind.TABLE)] = Kind.MALFORMED
-    folded = rights.fold(fmt, nodes.rights[node], entry)
-    if level.leaf_bits:
-        oversized = level.leaf_bits(entry) > (nodes.shift + nodes.bits)[node]
-        kind[oversized & (kind == Kind.LEAF)] = Kind.MALFORMED
-        kept = _first_of_groups(level, nodes, start, position, node, entry, kind, folded)
-        position, node, entry = position[kept], node[kept], entry[kept]
-        kind, folded = kind[kept], folded[kept]
-    return Floor(
+    level = fmt.level(tables.lvl)
+    first = (nodes.first >> nodes.shift).astype(np.intp)
+    count = (nodes.last >> nodes.shift).astype(np.intp) - first + 1
+    found = Found(fmt, tables.lvl, int(count.sum()))
+    for some, data, valid, row in _read(level, memory, tables.ptr, nodes):
+        bits = int(nodes.bits[some.start])
+        entries = data.reshape(-1).view(level.entry).astype(np.uint64, copy=False)
+        readable = valid[row]
+        if not readable.all():
+            count[some][~readable] = 0
+        if count[some].sum() < entries.size or row.size > len(data):
+            # Some tables are in range in part, or several times, or cannot be read.
+            base = first[some] + (row << bits)
+            entries = entries[ranges(base, count[some])]
+        found.add(entries)
+    start = np.zeros(count.size + 1, dtype=np.intp)
+    np.cumsum(count, out=start[1:])
+    position, entry, kind = found.edges
+    floor = Floor(
         fmt=fmt,
-        lvl=lvl,
+        lvl=tables.lvl,
         nodes=nodes,
-        readable=readable,
-        entries=entries,
+        readable=count > 0,
         start=start,
         position=position,
-        node=node,
         entry=entry,
         kind=kind,
-        rights=folded,
-        child=np.full(position.size, -1, dtype=np.intp),
+        child=_no_child(position.size, tables.lvl),
+        rest=Rest(*found.rest),
     )
+    return _sized(level, floor)
 
 
-def _load(level: Level, memory: Memory, ptr: U64, nodes: Nodes) -> tuple[U64, Index, Bool]:
-    """Read each distinct table once.
+def _read(
+    level: Level, memory: Memory, ptr: U64, nodes: Nodes
+) -> Iterator[tuple[slice, U8, Bool, Index]]:
+    """Read each distinct table once, a piece of them at a time, in the order of the nodes.
 
-    Returns the entries in range, uint64[m], one node after the other; where
-    each node's begin, intp[n+1]; and which nodes' tables could be read.
+    Yields which nodes these are, the tables' bytes and whether they could be read (see
+    `Memory.read`), and for each of the nodes in which row its table is.
     """
-    base = np.zeros(nodes.table.size, dtype=np.intp)
-    readable = np.zeros(nodes.table.size, dtype=np.bool_)
-    blocks: list[U64] = []
-    size = 0
-    for bits in np.unique(nodes.bits).tolist():
-        members = np.flatnonzero(nodes.bits == bits)
-        tables, row = np.unique(ptr[members], return_inverse=True)
-        data, valid = memory.read(tables, level.entry_size << bits)
-        blocks.append(data.reshape(-1).view(level.entry).astype(np.uint64, copy=False))
-        base[members] = size + (row.astype(np.intp) << bits)
-        readable[members] = valid[row]
-        size += blocks[-1].size
-    flat = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
-
-    base += (nodes.first >> nodes.shift).astype(np.intp)
-    count = np.where(readable, (nodes.last >> nodes.shift) - (nodes.first >> nodes.shift) + 1, 0)
-    start = np.zeros(nodes.table.size + 1, dtype=np.intp)
-    np.cumsum(count.astype(np.intp), out=start[1:])
-    if start[-1] == flat.size and (base == start[:-1]).all():
-        return flat, start, readable  # every table whole and in order: nothing to gather
-    gathered = np.repeat(base - start[:-1], np.diff(start)) + np.arange(start[-1])
-    return flat[gathered], start, readable
+    # Nodes of one size stand together, and among them those of one table.
+    new = np.ones(ptr.size, dtype=np.bool_)
+    new[1:] = (ptr[1:] != ptr[:-1]) | (nodes.bits[1:] != nodes.bits[:-1])
+    table = np.cumsum(new) - 1
+    heads = np.append(np.flatnonzero(new), ptr.size)
+    sizes = nodes.bits[heads[:-1]]
+    for bits in np.unique(sizes).tolist():
+        done, end = np.searchsorted(sizes, bits), np.searchsorted(sizes, bits, side="right")
+        with closing(pieces(memory, ptr[heads[done:end]], level.entry_size << bits)) as stream:
+            for data, valid in stream:
+                some = slice(int(heads[done]), int(heads[done + len(data)]))
+                yield some, data, valid, table[some] - done
+                done += len(data)
 
 
-def _owner(position: Index, start: Index) -> Index:
-    """Return for each position, in ascending order, which node's slice holds it."""
-    edges = np.searchsorted(position, start)
-    return np.repeat(np.arange(start.size - 1), np.diff(edges))
+def _sized(level: Level, floor: Floor) -> Floor:
+    """Judge the sizes that entries encode, where a format has such entries."""
+    if not level.table_bits and not level.leaf_bits:
+        return floor
+    nodes, node, kind = floor.nodes, floor.node, floor.kind
+    if level.table_bits:
+        bits = level.table_bits(floor.entry)
+        oversized = (bits == 0) | (bits > nodes.shift[node])
+        kind[oversized & (kind == Kind.TABLE)] = Kind.MALFORMED
+    if level.leaf_bits:
+        oversized = level.leaf_bits(floor.entry) > (nodes.shift + nodes.bits)[node]
+        kind[oversized & (kind == Kind.LEAF)] = Kind.MALFORMED
+        return floor.without(_continued(level, floor))
+    return floor
 
 
-def _first_of_groups(
-    level: Level,
-    nodes: Nodes,
-    start: Index,
-    position: Index,
-    node: Index,
-    entry: U64,
-    kind: U8,
-    folded: U64,
-) -> Index:
-    """Keep one edge of each group of neighbouring entries that make one leaf.
+def _continued(level: Level, floor: Floor) -> Bool:
+    """Tell which edges only continue a leaf that neighbouring entries make with others.
 
-    Where those of a group disagree in what they map or grant, none is dropped.
+    Where those of a group disagree in what they map or grant, none does.
     """
     assert level.leaf_bits is not None
-    shift = nodes.shift[node]
-    index = (position - start[node]).astype(np.uint64) + (nodes.first >> nodes.shift)[node]
-    wider = np.where(kind == Kind.LEAF, np.maximum(level.leaf_bits(entry), shift) - shift, 0)
-    wider = wider.astype(np.uint64)
+    shift = floor.nodes.shift[floor.node]
+    index = floor.index(np.arange(floor.kind.size))
+    bits = np.maximum(level.leaf_bits(floor.entry), shift) - shift
+    wider = np.where(floor.kind == Kind.LEAF, bits, np.uint64(0))
     member = wider > 0
     member[:1] = False
-    for column in (node, wider, index >> wider, level.leaf_address(entry), folded):
+    address = level.leaf_address(floor.entry)
+    for column in (floor.node, wider, index >> wider, address, floor.rights):
         member[1:] &= column[1:] == column[:-1]
-    return np.flatnonzero(~member)
+    return member
+
+
+def _no_child(edges: int, lvl: int) -> Index:
+    """Return -1 for each edge; at the last level none leads to a table."""
+    if lvl == 1:
+        return np.broadcast_to(np.intp(-1), (edges,))
+    return np.full(edges, -1, dtype=np.intp)

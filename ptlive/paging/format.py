@@ -44,6 +44,8 @@ class Match:
 
     def __call__(self, entries: U64) -> Bool:
         """Return bool[n] for uint64[n]."""
+        if not self.mask:
+            return np.full(entries.shape, not self.value)
         matching: Bool = (entries & np.uint64(self.mask)) == np.uint64(self.value)
         return matching
 
@@ -166,6 +168,7 @@ class Format:
 
     windows: what is translated at all; for x86-64 the two canonical halves
     root_mask: the bits of a root register that are the root table's address
+    present: which entries are; an entry of zeros never is
     """
 
     name: str

@@ -9,15 +9,18 @@ by how many, so counts are exact however often a subtree is shared.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ptlive.paging import rights
 from ptlive.paging.format import Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
     from ptlive.arrays import U8, U64, Bool, Index
     from ptlive.paging.format import Format
     from ptlive.paging.nodes import Nodes, Tops
@@ -47,28 +50,69 @@ class Entries:
     whole: Bool
 
 
+class Rest(NamedTuple):
+    """Entries in range that are no edges and not zero: positions intp, values uint64.
+
+    Absent ones that a kernel keeps something in, and those that continue the leaf of a
+    neighbour.
+    """
+
+    position: Index
+    entry: U64
+
+
+class Selection(NamedTuple):
+    """Entries of some nodes, in the order of these and then ascending.
+
+    position; edge: the floor's edges, as a slice where they follow each other, -1 for
+    an entry that is none; owned: how many are each node's.
+    """
+
+    position: Index
+    edge: Index | slice
+    owned: Index
+
+
 @dataclass(eq=False)
 class Floor:
     """The nodes of one level, their entries in range, and their edges.
 
-    entries: uint64[m], one node after the other; start: intp[n+1], where each
-    node's begin. Edges (the present entries), all of length k and in order:
-    position (in `entries`), node, entry, kind (of `Kind`), rights (folded, with
-    the entry's own), child (node of the floor below, or -1).
+    start: intp[n+1]; a position counts the entries in range, one node after the other,
+    and this is where each node's begin. Edges (the present entries), all of length k and
+    in order: position, entry, kind (of `Kind`), child (node of the floor below, or -1).
+    What is neither an edge nor in `rest` is zero.
     """
 
     fmt: Format
     lvl: int
     nodes: Nodes
     readable: Bool
-    entries: U64
     start: Index
     position: Index
-    node: Index
     entry: U64
     kind: U8
-    rights: U64
     child: Index
+    rest: Rest
+
+    @cached_property
+    def first_edge(self) -> Index:
+        """Where each node's edges begin, intp[n+1]."""
+        return np.searchsorted(self.position, self.start)
+
+    @cached_property
+    def node(self) -> Index:
+        """Which node each edge belongs to, intp[k]."""
+        return np.repeat(np.arange(self.nodes.table.size), np.diff(self.first_edge))
+
+    @cached_property
+    def rights(self) -> U64:
+        """The rights of each edge, folded, with the entry's own, uint64[k]."""
+        return rights.fold(self.fmt, self.nodes.rights[self.node], self.entry)
+
+    @cached_property
+    def _continuing(self) -> Index:
+        """Positions of the present entries that are no edges."""
+        return self.rest.position[self.fmt.present(self.rest.entry)]
 
     def index(self, edges: Index) -> U64:
         """Return where in its table each of these edges' entries stands.
@@ -92,9 +136,12 @@ class Floor:
         size = np.uint64(self.fmt.level(self.lvl).entry_size)
         return self.nodes.table[node] + self.index_at(position, node) * size
 
-    def owner(self, position: Index) -> Index:
-        """Return which node the entry at each position belongs to."""
-        return np.searchsorted(self.start, position, side="right") - 1
+    def addresses(self) -> tuple[U64, U64]:
+        """Return where each node's first entry in range begins, and where its last one ends."""
+        nodes, size = self.nodes, np.uint64(self.fmt.level(self.lvl).entry_size)
+        first = nodes.table + (nodes.first >> nodes.shift) * size
+        last = nodes.table + (nodes.last >> nodes.shift) * size + (size - np.uint64(1))
+        return first, last
 
     def leaf_bits(self, edges: Index) -> U64:
         """Return log2 of the bytes that each of these leaves maps."""
@@ -102,9 +149,72 @@ class Floor:
         grouped = self.fmt.level(self.lvl).leaf_bits
         return np.maximum(grouped(self.entry[edges]), shift) if grouped else shift
 
+    def value(self, position: Index) -> U64:
+        """Return the entry at each position, uint64[n]."""
+        value = np.zeros(position.size, dtype=np.uint64)
+        for known, entry in ((self.position, self.entry), self.rest):
+            if known.size:
+                at = np.minimum(np.searchsorted(known, position), known.size - 1)
+                value = np.where(known[at] == position, entry[at], value)
+        return value
+
+    def select(self, nodes: Index, kinds: Collection[Kind]) -> Selection:
+        """Return the entries of these kinds that some nodes have."""
+        if Kind.ABSENT in kinds:
+            return self._select_among_all(nodes, kinds)
+        first, end = self.first_edge[nodes], self.first_edge[nodes + 1]
+        edge: Index | slice
+        if (first[1:] == end[:-1]).all():
+            edge = slice(int(first[0]), int(end[-1])) if nodes.size else slice(0)
+        else:
+            edge = ranges(first, end - first)
+        count = end - first
+        chosen = _among(self.kind[edge], kinds)
+        if not chosen.all():
+            owner = np.repeat(np.arange(nodes.size), count)[chosen]
+            kept = np.flatnonzero(chosen)
+            edge = kept + edge.start if isinstance(edge, slice) else edge[kept]
+            count = np.bincount(owner, minlength=nodes.size)
+        return Selection(self.position[edge], edge, count)
+
+    def _select_among_all(self, nodes: Index, kinds: Collection[Kind]) -> Selection:
+        # A node that many paths reach is looked through once.
+        nodes, which = np.unique(nodes, return_inverse=True)
+        begin, size = self.start[nodes], np.diff(self.start)[nodes]
+        position = ranges(begin, size)
+        first = np.cumsum(size) - size
+        kind = np.full(position.size, Kind.ABSENT, dtype=np.uint8)
+        edge = np.full(position.size, -1, dtype=np.intp)
+        for some, is_edge in ((self.position, True), (self._continuing, False)):
+            at, end = (np.searchsorted(some, s) for s in (begin, begin + size))
+            rows = ranges(at, end - at)
+            here = some[rows] + np.repeat(first - begin, end - at)
+            kind[here] = self.kind[rows] if is_edge else _CONTINUING
+            edge[here] = rows if is_edge else -1
+        chosen = np.flatnonzero(_among(kind, kinds))
+        owned = np.diff(np.searchsorted(chosen, np.append(first, position.size)))
+        count = owned[which]
+        again = chosen[ranges((np.cumsum(owned) - owned)[which], count)]
+        return Selection(position[again], edge[again], count)
+
+    def count(self, kinds: Collection[Kind]) -> Index:
+        """Return how many entries of these kinds each node has, intp[n]."""
+        edges = np.diff(self.first_edge)
+        chosen = _among(self.kind, kinds)
+        if chosen.all():
+            count = edges
+        else:
+            count = np.diff(np.searchsorted(np.flatnonzero(chosen), self.first_edge))
+        if Kind.ABSENT in kinds:
+            continuing = np.diff(np.searchsorted(self._continuing, self.start))
+            count = count + (np.diff(self.start) - edges - continuing)
+        return count
+
     def in_range(self) -> Entries:
         """Return all entries in range."""
-        value = self.entries.view()
+        value = np.zeros(int(self.start[-1]), dtype=np.uint64)
+        value[self.position] = self.entry
+        value[self.rest.position] = self.rest.entry
         value.flags.writeable = False  # a change in place would be a change that nobody sees
         node = np.repeat(np.arange(self.start.size - 1), np.diff(self.start))
         index = self.index_at(np.arange(self.start[-1]), node)
@@ -120,15 +230,39 @@ class Floor:
 
     def kinds(self) -> U8:
         """Return the kind of every entry in range, uint8[m]."""
+        kinds = np.full(int(self.start[-1]), Kind.ABSENT, dtype=np.uint8)
         # A present entry that is no edge continues the leaf of the one before it.
-        kinds = np.where(self.fmt.present(self.entries), Kind.LEAF, Kind.ABSENT).astype(np.uint8)
+        kinds[self._continuing] = Kind.LEAF
         kinds[self.position] = self.kind
         return kinds
 
-    @cached_property
-    def absent(self) -> Index:
-        """Positions of the entries that are not present, intp, ascending."""
-        return np.flatnonzero(~self.fmt.present(self.entries))
+    def without(self, edges: Bool) -> Floor:
+        """Return the floor without some edges, bool[k]; their entries go to the rest."""
+        position = np.concatenate([self.rest.position, self.position[edges]])
+        entry = np.concatenate([self.rest.entry, self.entry[edges]])
+        order = np.argsort(position)
+        names = ("position", "entry", "kind", "child")
+        kept = {name: getattr(self, name)[~edges] for name in names}
+        return replace(self, **kept, rest=Rest(position[order], entry[order]))
+
+
+# Of no kind: it belongs to the leaf of a neighbour.
+_CONTINUING = 255
+
+
+def _among(kind: U8, kinds: Collection[Kind]) -> Bool:
+    """Tell which kinds are some of these."""
+    chosen = np.zeros(kind.size, dtype=np.bool_)
+    for one in kinds:
+        chosen |= kind == np.uint8(one)
+    return chosen
+
+
+def ranges(first: Index, count: Index) -> Index:
+    """Return first[0], first[0] + 1, ..., count[0] of them; then those of the next; and so on."""
+    begin = np.cumsum(count) - count
+    numbers: Index = np.repeat(first - begin, count) + np.arange(count.sum())
+    return numbers
 
 
 @dataclass(eq=False)
@@ -152,16 +286,15 @@ class Graph:
 
     def count(self, *kinds: Kind) -> int:
         """Return how many distinct entries are of these kinds."""
-        return sum(_distinct_entries(floor, _select(floor, kinds)) for floor in self.floors)
+        return sum(_distinct_entries(floor, kinds) for floor in self.floors)
 
     def reached(self, *kinds: Kind) -> int:
         """Return how often addresses in range reach entries of these kinds."""
-        total = 0
-        for floor in self.floors:
-            positions = _select(floor, kinds)
-            paths = floor.nodes.paths[floor.owner(positions)]
-            total += _exact_sum(paths)
-        return total
+        return sum(
+            int(paths) * number
+            for floor in self.floors
+            for paths, number in _tally(floor.nodes.paths, floor.count(kinds))
+        )
 
     @property
     def leaves(self) -> int:
@@ -172,24 +305,26 @@ class Graph:
 HOLES = (Kind.ABSENT, Kind.MALFORMED, Kind.UNREADABLE)
 
 
-def _select(floor: Floor, kinds: tuple[Kind, ...]) -> Index:
-    """Return the positions of a floor's entries of these kinds, ascending."""
-    chosen = floor.position[np.isin(floor.kind, [int(kind) for kind in kinds])]
-    if Kind.ABSENT in kinds:
-        chosen = np.sort(np.concatenate([chosen, floor.absent]))
-    return chosen
+def _tally(paths: U64, count: Index) -> Iterator[tuple[int, int]]:
+    """Yield each number of paths, and the sum of the counts of the nodes that have it."""
+    different, which = np.unique(paths, return_inverse=True)
+    total = np.zeros(different.size, dtype=np.intp)
+    np.add.at(total, which, count)
+    yield from zip(different.tolist(), total.tolist(), strict=True)
 
 
-def _distinct_entries(floor: Floor, positions: Index) -> int:
-    """Count positions, entries of a table that stands in several nodes once."""
-    tables = floor.nodes.table
-    if tables.size == np.unique(tables).size:
-        return int(positions.size)
-    return int(np.unique(floor.entry_address(positions, floor.owner(positions))).size)
-
-
-def _exact_sum(values: U64) -> int:
-    """Add up uint64 values as a Python integer, which cannot overflow."""
-    high = int((values >> np.uint64(32)).sum(dtype=np.uint64))
-    low = int((values & np.uint64(0xFFFF_FFFF)).sum(dtype=np.uint64))
-    return (high << 32) + low
+def _distinct_entries(floor: Floor, kinds: tuple[Kind, ...]) -> int:
+    """Count the entries of these kinds, those that stand in several nodes once."""
+    count = floor.count(kinds)
+    first, last = floor.addresses()
+    order = np.argsort(first)
+    again = first[order][1:] <= np.maximum.accumulate(last[order])[:-1]
+    several = np.zeros(count.size, dtype=np.bool_)
+    several[order[1:]] = again
+    several[order[:-1]] |= again
+    total = int(count[~several].sum())
+    if several.any():
+        shared = np.flatnonzero(several)
+        position, _, count = floor.select(shared, kinds)
+        total += np.unique(floor.entry_address(position, np.repeat(shared, count))).size
+    return total

@@ -81,7 +81,11 @@ def plan(fmt: Format, roots: U64, ranges: tuple[U64, U64] | None) -> tuple[Tops,
 
 
 def distinct(nodes: Nodes) -> tuple[Nodes, Index]:
-    """Merge equal nodes, adding up their paths; return them and which one each became."""
+    """Merge equal nodes, adding up their paths; return them and which one each became.
+
+    They stay in the order in which they come first, as far as those of one table stand
+    side by side, and those of one size: so nodes of a tree are in the order of addresses.
+    """
     # A column that never differs cannot tell nodes apart. The table sorts first.
     keys = [column for column in nodes[:-1] if (column != column[:1]).any()]
     order = np.lexsort(keys[::-1]) if keys else np.arange(nodes.table.size)
@@ -89,11 +93,26 @@ def distinct(nodes: Nodes) -> tuple[Nodes, Index]:
     new[:1] = True
     for column in keys:
         new[1:] |= column[order[1:]] != column[order[:-1]]
-    where = np.empty(order.size, dtype=np.intp)
-    where[order] = np.cumsum(new) - 1
     first = np.flatnonzero(new)
     chosen = order[first]
     merged = Nodes(*(column[chosen] for column in nodes))
     if first.size < order.size:
         merged = merged._replace(paths=np.add.reduceat(nodes.paths[order], first))
-    return merged, where
+    ranked = _by_appearance(merged, chosen)
+    rank = np.empty(ranked.size, dtype=np.intp)
+    rank[ranked] = np.arange(ranked.size)
+    where = np.empty(order.size, dtype=np.intp)
+    where[order] = rank[np.cumsum(new) - 1]
+    return Nodes(*(column[ranked] for column in merged)), where
+
+
+def _by_appearance(nodes: Nodes, appears: Index) -> Index:
+    """Order nodes, sorted by table, by size, then by where their table first appears."""
+    if not appears.size:
+        return appears
+    new = np.ones(appears.size, dtype=np.bool_)
+    new[1:] = nodes.table[1:] != nodes.table[:-1]
+    begin = np.flatnonzero(new)
+    earliest = np.minimum.reduceat(appears, begin)
+    table = np.repeat(earliest, np.diff(np.append(begin, appears.size)))
+    return np.lexsort((appears, table, nodes.bits))

@@ -9,12 +9,13 @@ and a graph in which addresses reach 2**45 leaves yields its first chunk at once
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ptlive.paging import rights
 from ptlive.paging.format import Kind
-from ptlive.paging.graph import HOLES
+from ptlive.paging.graph import HOLES, ranges
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,21 +23,21 @@ if TYPE_CHECKING:
     from ptlive.arrays import U8, U64, Index
     from ptlive.paging.graph import Floor, Graph
 
-CHUNK = 1 << 18
+CHUNK = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
 class Paths:
     """Entries with the addresses that they translate, or fail to; all of length n.
 
-    space: which of the walk's roots; va, last_va: the range that the entry
-    spans, ends included; lvl, kind, entry, entry_pa, rights (folded, with the
-    entry's own); pa: what a leaf maps at `va`, 0 for a hole.
+    space: which of the walk's roots; va: the first address; bits: log2 of the bytes that
+    the entry spans; lvl, kind, entry, entry_pa, rights (folded, with the entry's own);
+    pa: what a leaf maps at `va`, 0 for a hole. Columns may be views: not to be written.
     """
 
     space: Index
     va: U64
-    last_va: U64
+    bits: U8
     lvl: U8
     kind: U8
     entry: U64
@@ -46,6 +47,12 @@ class Paths:
 
     def __len__(self) -> int:
         return self.va.size
+
+    @property
+    def last_va(self) -> U64:
+        """The last address that each entry spans, uint64[n]."""
+        last_va: U64 = self.va + ((np.uint64(1) << self.bits.astype(np.uint64)) - np.uint64(1))
+        return last_va
 
     def take(self, rows: Index) -> Paths:
         """Return these rows."""
@@ -82,22 +89,32 @@ def _limited(chunks: Iterator[Paths], limit: int | None) -> Iterator[Paths]:
         limit = limit if limit is None else limit - len(chunk)
 
 
-@dataclass(frozen=True, eq=False)
-class _Edges:
-    """A floor's entries that matter here: those wanted, and those with some behind them."""
+class _Ways(NamedTuple):
+    """Paths to nodes of one floor; columns of length n.
 
-    position: Index
+    node; base: linear address of the first byte that its table spans; top: where the
+    path began, a row of the graph's tops.
+    """
+
     node: Index
-    edge: Index  # the floor's edge, -1 for an entry that is not present
-    child: Index  # the node of the floor below, -1 for a wanted entry
-    weight: U64  # how many wanted entries this one is or leads to
-    start: Index  # intp[n+1]: where each node's begin
+    base: U64
+    top: Index
 
-    def of(self, nodes: Index) -> tuple[Index, Index]:
-        """Return all rows of these nodes, and how many each has."""
-        count = self.start[nodes + 1] - self.start[nodes]
-        first = self.start[nodes] - np.cumsum(count) + count
-        return np.repeat(first, count) + np.arange(count.sum()), count
+    def take(self, rows: Index | slice) -> _Ways:
+        return _Ways(self.node[rows], self.base[rows], self.top[rows])
+
+
+class _Down(NamedTuple):
+    """A floor's edges to tables behind which something wanted lies.
+
+    edge, child; weight: how many wanted entries that is; start: intp[n+1], where each
+    node's begin.
+    """
+
+    edge: Index
+    child: Index
+    weight: U64
+    start: Index
 
 
 class _Expansion:
@@ -105,110 +122,152 @@ class _Expansion:
 
     def __init__(self, graph: Graph, wanted: tuple[Kind, ...]) -> None:
         self.graph = graph
-        self.edges: list[_Edges] = []
+        self.wanted = wanted
+        self.downs: list[_Down] = []
         self.weight = np.zeros(0, dtype=np.uint64)  # of the nodes, at last of the top floor's
         for floor in reversed(graph.floors):
-            edges = _edges(floor, wanted, self.weight)
-            self.edges.insert(0, edges)
-            total = np.zeros(edges.weight.size + 1, dtype=np.uint64)
-            np.cumsum(edges.weight, out=total[1:])
-            self.weight = total[edges.start[1:]] - total[edges.start[:-1]]
+            down = _down(floor, self.weight)
+            self.downs.insert(0, down)
+            total = np.zeros(down.edge.size + 1, dtype=np.uint64)
+            np.cumsum(down.weight, out=total[1:])
+            own = floor.count(wanted).astype(np.uint64)
+            weight = own + total[down.start[1:]] - total[down.start[:-1]]
+            # What is more than a chunk is cut, whatever its weight; sums of these do not overflow.
+            self.weight = np.minimum(weight, np.uint64(CHUNK + 1))
 
     def run(self) -> Iterator[Paths]:
         """Yield all paths, a chunk at a time."""
         tops = self.graph.tops
-        for top in _chunks(self.weight[tops.node]):
-            yield from self._nodes(0, tops.node[top], tops.base[top], top)
+        if self.weight.any():
+            ways = _Ways(tops.node, tops.base, np.arange(tops.node.size))
+            yield from self._nodes(0, ways, self.weight[tops.node])
 
-    def _nodes(self, depth: int, node: Index, base: U64, top: Index) -> Iterator[Paths]:
-        """Yield what lies behind nodes: together at most a chunk, or else a single one."""
-        rows, count = self.edges[depth].of(node)
-        base, top = np.repeat(base, count), np.repeat(top, count)
-        for part in _chunks(self.edges[depth].weight[rows]):
-            heavy = rows[part[:1]]
-            if self.edges[depth].weight[heavy].sum() <= CHUNK:
-                yield self._expand(depth, rows[part], base[part], top[part])
+    def _nodes(self, depth: int, ways: _Ways, weight: U64) -> Iterator[Paths]:
+        """Yield what lies behind nodes that lead to so many wanted entries each."""
+        for part in _chunks(weight):
+            some = ways.take(part)
+            if not weight[part].any():
+                continue
+            if weight[part].sum() <= CHUNK:
+                yield _in_order(self._behind(depth, some))
             else:
-                va = self._va(depth, heavy, base[part])
-                yield from self._nodes(depth + 1, self.edges[depth].child[heavy], va, top[part])
+                yield from self._one(depth, some)
 
-    def _expand(self, depth: int, rows: Index, base: U64, top: Index) -> Paths:
-        """Return all that lies behind these rows, a floor at a time."""
-        parts, tops = [], []
-        while rows.size:
-            va, child = self._va(depth, rows, base), self.edges[depth].child[rows]
-            found = child < 0
-            parts.append(self._paths(depth, rows[found], va[found], top[found]))
-            tops.append(top[found])
-            down = ~found
-            depth += 1
-            if not down.any():
-                break
-            rows, count = self.edges[depth].of(child[down])
-            base, top = np.repeat(va[down], count), np.repeat(top[down], count)
-        paths = Paths.concatenate(parts)
-        return paths.take(np.lexsort((paths.va, np.concatenate(tops))))
+    def _one(self, depth: int, way: _Ways) -> Iterator[Paths]:
+        """Yield what lies behind a single node that leads to more than a chunk."""
+        down = self.downs[depth]
+        own, top = self._own(depth, way)
+        rows = np.arange(down.start[way.node[0]], down.start[way.node[0] + 1])
+        below = self._follow(depth, rows, np.zeros(rows.size, dtype=np.intp), way)
+        weight = np.concatenate([np.ones(len(own), np.uint64), down.weight[rows]])
+        order = np.argsort(np.concatenate([own.va, below.base]), kind="stable")
+        for part in _chunks(weight[order]):
+            chosen = order[part]
+            found, on = chosen[chosen < len(own)], chosen[chosen >= len(own)] - len(own)
+            if weight[chosen].sum() > CHUNK:
+                yield from self._nodes(depth + 1, below.take(on), weight[chosen])
+            else:
+                behind = self._behind(depth + 1, below.take(on)) if on.size else []
+                yield _in_order([(own.take(found), top[found]), *behind])
 
-    def _va(self, depth: int, rows: Index, base: U64) -> U64:
-        """Return the first linear address of rows whose tables' spans begin at `base`."""
-        edges, floor = self.edges[depth], self.graph.floors[depth]
-        node = edges.node[rows]
-        index = floor.index_at(edges.position[rows], node)
-        va: U64 = base + (index << floor.nodes.shift[node])
-        return va
+    def _behind(self, depth: int, ways: _Ways) -> list[tuple[Paths, Index]]:
+        """Return all that lies behind nodes, floor by floor, and where its paths began."""
+        parts = [self._own(depth, ways)]
+        down = self.downs[depth]
+        count = down.start[ways.node + 1] - down.start[ways.node]
+        if count.any():
+            owner = np.repeat(np.arange(count.size), count)
+            below = self._follow(depth, ranges(down.start[ways.node], count), owner, ways)
+            parts += self._behind(depth + 1, below)
+        return parts
 
-    def _paths(self, depth: int, rows: Index, va: U64, top: Index) -> Paths:
-        """Return wanted rows as paths."""
-        edges, floor = self.edges[depth], self.graph.floors[depth]
-        position, node, edge = edges.position[rows], edges.node[rows], edges.edge[rows]
-        entry = floor.entries[position]
-        bits = floor.nodes.shift[node]
-        kind = np.full(rows.size, Kind.ABSENT, dtype=np.uint8)
-        folded = floor.nodes.rights[node]
-        pa = np.zeros(rows.size, dtype=np.uint64)
-        present = np.flatnonzero(edge >= 0)
-        kind[present], folded[present] = floor.kind[edge[present]], floor.rights[edge[present]]
-        leaf = np.flatnonzero(kind == Kind.LEAF)
-        bits[leaf] = floor.leaf_bits(edge[leaf])
-        pa[leaf] = floor.fmt.level(floor.lvl).leaf_address(entry[leaf])
-        # A leaf of several entries begins at the first of them, in range or not.
-        last = (np.uint64(1) << bits) - np.uint64(1)
-        va = va & ~last
-        return Paths(
-            space=self.graph.tops.space[top],
+    def _follow(self, depth: int, rows: Index, owner: Index, ways: _Ways) -> _Ways:
+        """Return the ways on by edges to tables; owner: which way each edge continues."""
+        down, floor = self.downs[depth], self.graph.floors[depth]
+        base = ways.base[owner] + floor.offset(down.edge[rows])
+        return _Ways(down.child[rows], base, ways.top[owner])
+
+    def _own(self, depth: int, ways: _Ways) -> tuple[Paths, Index]:
+        """Return the wanted entries of nodes as paths, and where these began."""
+        floor = self.graph.floors[depth]
+        level, nodes = floor.fmt.level(floor.lvl), floor.nodes
+        position, edge, count = floor.select(ways.node, self.wanted)
+
+        def each(column: Any) -> Any:
+            """Give a column of the nodes to their entries; one value stands for equal ones."""
+            return column[:1] if (column == column[:1]).all() else np.repeat(column, count)
+
+        def whole(column: Any) -> Any:
+            """Give one value, or one for each entry, the entries' length."""
+            return np.broadcast_to(column, position.shape)
+
+        # What is so of a node's entry at position 0, if it had one, is a constant.
+        shift, size = nodes.shift[ways.node], np.uint64(level.entry_size)
+        zero = (nodes.first >> nodes.shift)[ways.node] - floor.start[ways.node].astype(np.uint64)
+        number = position.view(np.uint64)
+        va = number << each(shift)
+        va += each(ways.base + (zero << shift))
+        entry_pa = number * size
+        entry_pa += each(nodes.table[ways.node] + zero * size)
+        entry, kind, folded = self._values(floor, position, edge, each(nodes.rights[ways.node]))
+        pa, bits = level.leaf_address(entry), each(shift)
+        leaf = kind == Kind.LEAF
+        if not leaf.all():
+            pa = np.where(leaf, pa, np.uint64(0))
+        if level.leaf_bits:
+            bits = np.where(leaf, np.maximum(level.leaf_bits(entry), bits), bits)
+            # A leaf of several entries begins at the first of them, in range or not.
+            va &= ~((np.uint64(1) << bits) - np.uint64(1))
+        paths = Paths(
+            space=whole(each(self.graph.tops.space[ways.top])),
             va=va,
-            last_va=va + last,
-            lvl=np.full(rows.size, floor.lvl, dtype=np.uint8),
+            bits=whole(bits.astype(np.uint8)),
+            lvl=whole(np.uint8(floor.lvl)),
             kind=kind,
             entry=entry,
-            entry_pa=floor.entry_address(position, node),
+            entry_pa=entry_pa,
             rights=folded,
             pa=pa,
         )
+        return paths, whole(each(ways.top))
+
+    def _values(
+        self, floor: Floor, position: Index, edge: Index | slice, above: U64
+    ) -> tuple[U64, U8, U64]:
+        """Return the entries, their kinds and folded rights; above: folded above them."""
+        if isinstance(edge, slice) or Kind.ABSENT not in self.wanted:
+            entry = floor.entry[edge]
+            return entry, floor.kind[edge], rights.fold(floor.fmt, above, entry)
+        entry = floor.value(position)
+        kind = np.full(entry.size, Kind.ABSENT, dtype=np.uint8)
+        present = np.flatnonzero(edge >= 0)
+        kind[present] = floor.kind[edge[present]]
+        folded = np.array(np.broadcast_to(above, entry.shape))
+        folded[present] = rights.fold(floor.fmt, folded[present], entry[present])
+        return entry, kind, folded
 
 
-def _edges(floor: Floor, wanted: tuple[Kind, ...], behind: U64) -> _Edges:
-    """Choose a floor's entries; behind: how much lies behind each node of the floor below."""
-    weight = np.isin(floor.kind, wanted).astype(np.uint64)
-    down = np.flatnonzero(floor.kind == Kind.TABLE)
-    weight[down] = behind[floor.child[down]]
-    edge = np.flatnonzero(weight)
-    position, child, weight = floor.position[edge], floor.child[edge], weight[edge]
-    # An unreadable table has a node, but nothing behind it.
-    child = np.where(floor.kind[edge] == Kind.TABLE, child, -1)
-    node = floor.node[edge]
-    if Kind.ABSENT in wanted:
-        absent = floor.absent
-        order = np.argsort(np.concatenate([position, absent]))
-        none = np.full(absent.size, -1, dtype=np.intp)
-        one = np.ones(absent.size, dtype=np.uint64)
-        position = np.concatenate([position, absent])[order]
-        node = np.concatenate([node, floor.owner(absent)])[order]
-        edge = np.concatenate([edge, none])[order]
-        child = np.concatenate([child, none])[order]
-        weight = np.concatenate([weight, one])[order]
-    start = np.searchsorted(node, np.arange(floor.start.size))
-    return _Edges(position, node, edge, child, weight, start)
+def _down(floor: Floor, behind: U64) -> _Down:
+    """Return a floor's edges to tables; behind: what nodes of the floor below lead to."""
+    edge = np.flatnonzero(floor.kind == Kind.TABLE)
+    child = floor.child[edge]
+    weight = behind[child] if edge.size else np.zeros(0, dtype=np.uint64)
+    some = weight > 0
+    if not some.all():
+        edge, child, weight = edge[some], child[some], weight[some]
+    return _Down(edge, child, weight, np.searchsorted(edge, floor.first_edge))
+
+
+def _in_order(parts: list[tuple[Paths, Index]]) -> Paths:
+    """Join what lies on several floors, by where its paths began and by address."""
+    found = [part for part in parts if len(part[0])] or parts[:1]
+    if len(found) == 1:
+        return found[0][0]
+    paths = Paths.concatenate([paths for paths, _ in found])
+    top = np.concatenate([top for _, top in found])
+    same = bool((top == top[0]).all())
+    order = np.argsort(paths.va, kind="stable") if same else np.lexsort((paths.va, top))
+    return paths.take(order)
 
 
 def _chunks(weight: U64) -> Iterator[Index]:

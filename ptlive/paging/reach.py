@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ptlive.arrays import U64, Bool
-    from ptlive.paging.graph import Floor, Graph
+    from ptlive.paging.graph import Graph
 
 
 def spans_of(graph: Graph, table: int) -> Iterator[tuple[int, int, int]]:
@@ -32,7 +32,7 @@ def spans_through(graph: Graph, entry_pa: int) -> Iterator[tuple[int, int, int]]
     The range is what the entry spans there. Lazy, as `spans_of`.
     """
     for depth, floor in enumerate(graph.floors):
-        first, last = _entries_in_range(floor)
+        first, last = floor.addresses()
         size = floor.fmt.level(floor.lvl).entry_size
         here = floor.readable & (first <= np.uint64(entry_pa)) & (np.uint64(entry_pa) <= last)
         for node in np.flatnonzero(here).tolist():
@@ -47,18 +47,10 @@ def reached(graph: Graph, entry_pa: U64) -> Bool:
     """Tell which of the entries at these physical addresses a walk reached in its range."""
     found = np.zeros(entry_pa.size, dtype=np.bool_)
     for floor in graph.floors:
-        first, last = (np.sort(ends[floor.readable]) for ends in _entries_in_range(floor))
+        first, last = (np.sort(ends[floor.readable]) for ends in floor.addresses())
         # More nodes begin at or below the entry than end below it.
         found |= np.searchsorted(first, entry_pa, "right") > np.searchsorted(last, entry_pa)
     return found
-
-
-def _entries_in_range(floor: Floor) -> tuple[U64, U64]:
-    """Return where each node's first entry in range begins, and where its last one ends."""
-    nodes, size = floor.nodes, np.uint64(floor.fmt.level(floor.lvl).entry_size)
-    first = nodes.table + (nodes.first >> nodes.shift) * size
-    last = nodes.table + (nodes.last >> nodes.shift) * size + (size - np.uint64(1))
-    return first, last
 
 
 def _bases(graph: Graph, depth: int, node: int) -> Iterator[int]:

@@ -149,7 +149,7 @@ def _step(floor: Floor, va: U64, row: Index, node: Index) -> tuple[Steps, Index]
         row, node, index, at = row[known], node[known], index[known], at[known]
     position = floor.start[node] + at.astype(np.intp)
     edge = _edge(floor, position, node)
-    entry = floor.entries[position]
+    entry = floor.value(position)
     # What is present is an edge, unless the walk has forgotten it.
     kind = np.where(floor.fmt.present(entry), NOT_TRANSLATED, Kind.ABSENT).astype(np.uint8)
     rights = nodes.rights[node]

@@ -317,4 +317,4 @@ def test_every_column_is_uint64() -> None:
     graph = walk_mock(ram)
     for floor in graph.floors:
         assert all(column.dtype == np.uint64 for column in floor.nodes)
-        assert floor.entries.dtype == floor.entry.dtype == floor.rights.dtype == np.uint64
+        assert floor.entry.dtype == floor.rights.dtype == np.uint64

@@ -81,10 +81,7 @@ def without(graph: Graph, lvl: int, keep: Any) -> Graph:
     floors = []
     for floor in graph.floors:
         if floor.lvl == lvl:
-            rows = np.flatnonzero(keep(floor))
-            names = ("position", "node", "entry", "kind", "rights", "child")
-            columns = {name: getattr(floor, name)[rows] for name in names}
-            floor = dataclasses.replace(floor, **columns)
+            floor = floor.without(~keep(floor))
         floors.append(floor)
     return dataclasses.replace(graph, floors=floors)
 
@@ -120,7 +117,7 @@ def test_a_range_listed_too_long_is_an_overlap(monkeypatch: pytest.MonkeyPatch) 
 
     def longer(graph: Graph, limit: int | None = None) -> Any:
         for chunk in expand(graph, limit):
-            yield dataclasses.replace(chunk, last_va=chunk.last_va + np.uint64(FRAME))
+            yield dataclasses.replace(chunk, bits=chunk.bits + np.uint8(1))
 
     monkeypatch.setattr(tiling, "leaves", longer)
     report = found(walk(FMT, memory, u64(0)), memory)
