@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ptlive.errors import PtliveError
 from ptlive.paging.paths import Paths, leaves
 from ptlive.space import AddressSpace, open_space
 from ptlive.target import sources

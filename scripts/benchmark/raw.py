@@ -26,16 +26,12 @@ _PATIENCE = 600.0
 
 
 def connect(address: str) -> socket.socket:
-    """Connect to `unix:PATH` or `HOST:PORT`. Raises PtliveError if nothing listens there."""
+    """Connect to `unix:PATH`. Raises PtliveError if nothing listens there."""
+    made = socket.socket(socket.AF_UNIX)
     try:
-        if address.startswith("unix:"):
-            made = socket.socket(socket.AF_UNIX)
-            made.connect(address.removeprefix("unix:"))
-        else:
-            host, _, port = address.rpartition(":")
-            made = socket.create_connection((host.strip("[]"), int(port)))
-            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        made.connect(address.removeprefix("unix:"))
     except OSError as error:
+        made.close()
         raise PtliveError(f"nothing listens on {address} ({error.strerror})") from error
     made.settimeout(_PATIENCE)
     return made
@@ -54,7 +50,11 @@ class RawPackets:
         self._buffer = bytearray(1 << 20)
 
     def __enter__(self) -> Self:
-        self._transfer([packet(b"Qqemu.PhyMemMode:1")], b"#")
+        try:
+            self._transfer([packet(b"Qqemu.PhyMemMode:1")], b"#")
+        except BaseException:
+            self._socket.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -103,8 +103,13 @@ class RawQmp:
 
     def __init__(self, address: str) -> None:
         self._socket = connect(address)
-        self._line()  # the greeting
-        self.command("qmp_capabilities")
+        self._rest = b""
+        try:
+            self._line()  # the greeting
+            self.command("qmp_capabilities")
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -137,11 +142,14 @@ class RawQmp:
         return str(answer["return"]).replace("\r", "")
 
     def _line(self) -> bytes:
+        """Return the next line: an event and an answer may come together."""
         parts: list[bytes] = []
         while True:
-            part = self._socket.recv(1 << 20)
+            part = self._rest or self._socket.recv(1 << 20)
             if not part:
                 raise PtliveError("QMP closed the connection")
-            parts.append(part)
-            if part.endswith(b"\n"):
+            end = part.find(b"\n") + 1
+            self._rest = part[end:] if end else b""
+            parts.append(part[:end] if end else part)
+            if end:
                 return b"".join(parts)
