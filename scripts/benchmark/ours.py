@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ptlive.errors import PtliveError
+from ptlive.paging import compiled
 from ptlive.paging.paths import Paths, leaves
 from ptlive.space import AddressSpace, open_space
 from ptlive.target import sources
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 #: The name under which QEMU has the RAM of a bundled guest (target/machine.py).
 _REGION = "ram"
+#: The walk over shared memory by numpy alone.
+NUMPY = "shared, numpy"
 SOURCES = ("shared", "proc", "qmp", "stub", "gdb")
 
 
@@ -58,8 +61,17 @@ class Ours:
             self.pieces = _mapped(Path(subject.guest.ram), target.ram_map)
 
     def ways(self, expected: Leaves) -> list[Way]:
-        """Return the walk over each source of memory; each has to find the expected leaves."""
-        return [Way(source, partial(self._walks, source, expected)) for source in SOURCES]
+        """Return the walk over each source of memory; each has to find the expected leaves.
+
+        It is the compiled one where numba is installed, and over shared memory numpy's too.
+        """
+        ways = [Way(source, partial(self._walks, source, source, expected)) for source in SOURCES]
+        if compiled.load():
+            ways.append(Way(NUMPY, partial(self._walks, NUMPY, "shared", expected)))
+            # What is compiled only once is no part of a measurement.
+            with suppress(PtliveError), self.space("shared") as space:
+                space.walk()
+        return ways
 
     @contextmanager
     def space(self, source: str) -> Iterator[AddressSpace]:
@@ -73,7 +85,11 @@ class Ours:
             yield open_space(target.cpus[0], chosen.memory, target.ram_map)
 
     @contextmanager
-    def _walks(self, source: str, expected: Leaves) -> Iterator[Run]:
+    def _walks(self, name: str, source: str, expected: Leaves) -> Iterator[Run]:
+        if name == NUMPY:
+            compiled.unload()
+        else:
+            compiled.load()
         last: list[Paths] = []
         with self.space(source) as space:
 
@@ -86,7 +102,7 @@ class Ours:
                 graph, paths = _paths(space)
                 seconds = since(begun)
                 last.append(paths)
-                return {f"{source}, graph only": graph, source: seconds}
+                return {f"{name}, graph only": graph, name: seconds}
 
             yield run
         for paths in last:

@@ -12,7 +12,7 @@ import numpy as np
 from ptlive.errors import PtliveError
 from scripts.benchmark import commands, drgn_peer, peers, qemu
 from scripts.benchmark.guest import boot
-from scripts.benchmark.ours import Ours
+from scripts.benchmark.ours import NUMPY, Ours
 from scripts.benchmark.plain_c import PlainC
 from scripts.benchmark.timing import Times, Way, WrongResultError, measure, since
 
@@ -120,7 +120,8 @@ def _walks(
     by_source = {way.name: way for way in ours.ways(expected)}
     if tables.size > _GDB_TABLES:
         by_source["gdb"] = _left_out("gdb", f"gdb would read {tables.size} tables for minutes")
-    ways = [_plain(plain), *(by_source[name] for name in ("shared", "proc", "qmp"))]
+    first = ("shared", NUMPY, "proc", "qmp")
+    ways = [_plain(plain), *(by_source[name] for name in first if name in by_source)]
     ways += [by_source["stub"], qemu.raw_transfer(subject, tables), by_source["gdb"]]
     ways.append(qemu.info_tlb(subject))
     if options.gdb_pt_dump:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scripts.benchmark import peers, qemu
+from scripts.benchmark.ours import NUMPY
 from scripts.benchmark.point import C
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ SCHEMA = "ptlive.bench/1"
 #: Ratios that are kept by name: time of the first over time of the second.
 PAIRS = {
     "shared_vs_c": ("shared", C),
+    "shared_numpy_vs_c": (NUMPY, C),
     "shared_vs_info_tlb": ("shared", qemu.INFO_TLB),
     "shared_vs_gdb_pt_dump": ("shared", peers.GDB_PT_DUMP),
     "stub_vs_raw_transfer": ("stub", qemu.RAW),

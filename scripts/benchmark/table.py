@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scripts.benchmark import peers, qemu
+from scripts.benchmark.ours import SOURCES
 from scripts.benchmark.point import C
 from scripts.benchmark.result import PAIRS, largest, rate
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from scripts.benchmark.point import Point
     from scripts.benchmark.timing import Spread
 
-# What others are compared with, a column each if it was measured.
+# What ptlive is compared with: a column each if it was measured.
 _OTHERS = (C, qemu.RAW, qemu.INFO_TLB, peers.GDB_PT_DUMP, peers.PWNDBG)
 
 
@@ -34,14 +35,15 @@ def point(found: Point) -> Iterator[RenderableType]:
     """Yield what was measured on one guest."""
     yield Text()
     yield Text(f"{found.label}, {found.tables:,} tables: {found.shape.meaning}", style="bold")
-    table = _table("all leaves, into arrays", "median", "min..max", "turns")
+    table = _table("all leaves, into arrays", "ms", "min..max", "turns")
     others = [name for name in _OTHERS if found.walks.spread(name)]
     for name in others:
         table.add_column(f"/ {name}", justify="right")
     for series in found.walks.series:
         spread = found.walks.spread(series)
         assert spread is not None  # it is one of the series
-        ratios = [_times(found.walks.ratio(series, other), series == other) for other in others]
+        ours = series.partition(",")[0] in SOURCES
+        ratios = [_times(found.walks.ratio(series, other)) if ours else "" for other in others]
         table.add_row(series, *_cells(spread), *ratios)
     yield table
     if found.translations.series:
@@ -97,7 +99,7 @@ def _translations(found: Point) -> Table:
 
 
 def _commands(found: Point) -> Table:
-    table = _table("command, all in", "median", "min..max", "runs", "peak memory")
+    table = _table("command, all in", "ms", "min..max", "runs", "peak memory")
     for command in found.commands:
         peak = f"{command.peak / 1e6:,.0f} MB"
         if command.arrays:
@@ -116,19 +118,13 @@ def _table(first: str, *others: str) -> Table:
 
 
 def _cells(spread: Spread) -> tuple[str, str, str]:
-    extent = f"{_duration(spread.least)}..{_duration(spread.greatest)}"
-    return _duration(spread.median), extent, str(spread.count)
+    least, greatest = _figure(spread.least * 1e3), _figure(spread.greatest * 1e3)
+    return _figure(spread.median * 1e3), f"{least}..{greatest}", str(spread.count)
 
 
-def _duration(seconds: float) -> str:
-    return f"{seconds:.2f} s" if seconds >= 1 else f"{_figure(seconds * 1e3)} ms"
-
-
-def _times(spread: Spread | None, same: bool) -> str:
+def _times(spread: Spread | None) -> str:
     if spread is None:
         return ""
-    if same:
-        return "1"
     return f"{_figure(spread.median)} ({_figure(spread.least)}..{_figure(spread.greatest)})"
 
 
