@@ -11,6 +11,7 @@ void make_shared(uint64_t n);
 void make_thp(uint64_t n);
 void make_huge2m(uint64_t n);
 void make_huge1g(uint64_t n);
+void make_folded(uint64_t n);
 void make_high(uint64_t n);
 void make_scattered(uint64_t n);
 void make_zero(uint64_t n);
@@ -32,6 +33,10 @@ _Noreturn void park(const char *how);
 
 /* Maps private pages of 4K that no kernel thread may merge into larger ones. */
 uint64_t small_pages(uint64_t hint, uint64_t n, int prot);
+
+/* Has the kernel set apart `n` hugetlb pages of a size ("2048kB"); says so if there are fewer, and
+   returns how many are free. */
+uint64_t hugetlb_free(const char *kind, uint64_t n, const char *pool);
 
 /* Writes to, or reads from, `n` addresses `step` bytes apart. */
 void write_to(uint64_t va, uint64_t step, uint64_t n);

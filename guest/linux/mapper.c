@@ -23,6 +23,7 @@ static struct kind {
 	{ "shared", "memory of N processes, in this one at two places", 3, 64, make_shared },
 	{ "huge1g", "hugetlb pages of 1G", 1, 64, make_huge1g },
 	{ "huge2m", "hugetlb pages of 2M", 4, 4096, make_huge2m },
+	{ "folded", "one table of 2M pages, at N places", 4, 4096, make_folded },
 	{ "thp", "transparent huge pages of 2M", 4, 4096, make_thp },
 	{ "high", "pages from 2^47 to the end of the lower half (five levels)", 5, 512, make_high },
 	{ "scattered", "4K pages far apart", 4096, 4000000, make_scattered },

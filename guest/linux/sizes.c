@@ -68,30 +68,37 @@ void make_thp(uint64_t n)
 	remember((struct area){ "thp", va, PAGE_2M, n, PAGE_2M, R | W, WRITTEN });
 }
 
-/* Pages of hugetlb, which the kernel keeps in a pool of their own that is filled first. */
-static void make_hugetlb(const char *kind, uint64_t n, int bits, const char *pool)
+uint64_t hugetlb_free(const char *kind, uint64_t n, const char *pool)
 {
-	uint64_t size = 1ul << bits, free = 0, there = 0, va;
-	char path[128], *to = path;
+	uint64_t free = 0, there = 0;
+	char path[128], *name = path;
 
 	for (const char *part = "/sys/kernel/mm/hugepages/hugepages-"; *part;)
-		*to++ = *part++;
+		*name++ = *part++;
 	while (*pool)
-		*to++ = *pool++;
-	memcpy(to, "/nr_hugepages", sizeof("/nr_hugepages"));
+		*name++ = *pool++;
+	memcpy(name, "/free_hugepages", sizeof("/free_hugepages"));
+	get_number(path, &free);
+	memcpy(name, "/nr_hugepages", sizeof("/nr_hugepages"));
 	if (!get_number(path, &there)) {
 		say("without %s: this kernel or CPU has no hugetlb pages of that size", kind);
-		return;
+		return 0;
 	}
 	/* Those that were set apart at boot are taken; what lacks is asked for now. */
-	if (there < n)
-		set_number(path, n);
-	memcpy(to, "/free_hugepages", sizeof("/free_hugepages"));
+	if (free < n)
+		set_number(path, there - free + n);
+	memcpy(name, "/free_hugepages", sizeof("/free_hugepages"));
 	get_number(path, &free);
 	if (free < n)
 		say("without %u of %u %s: the kernel has no more such pages free", n - free, n, kind);
-	if (free < n)
-		n = free;
+	return free < n ? free : n;
+}
+
+static void make_hugetlb(const char *kind, uint64_t n, int bits, const char *pool)
+{
+	uint64_t size = 1ul << bits, va;
+
+	n = hugetlb_free(kind, n, pool);
 	if (!n)
 		return;
 	va = map(0, n * size, R | W, PRIVATE | ANONYMOUS | HUGETLB | HUGETLB_SIZE(bits), -1);

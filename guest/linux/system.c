@@ -7,7 +7,7 @@ enum {
 	PKEY_ALLOC = 330,
 };
 
-enum { PR_SET_PDEATHSIG = 1, SIGKILL = 9 };
+enum { PR_SET_PDEATHSIG = 1, SIGKILL = 9, MFD_HUGETLB = 4 };
 
 static long call(long number, long a, long b, long c, long d, long e, long f)
 {
@@ -56,15 +56,25 @@ long pipe_pair(int fds[2])
 	return call3(PIPE, (long)fds, 0, 0);
 }
 
-long memory_file(uint64_t size)
+static long unnamed_file(uint64_t size, long flags)
 {
-	long fd = call3(MEMFD_CREATE, (long)"mapper", 0, 0);
+	long fd = call3(MEMFD_CREATE, (long)"mapper", flags, 0);
 
 	if (fd >= 0 && call3(FTRUNCATE, fd, size, 0) < 0) {
 		close_file(fd);
 		return -1;
 	}
 	return fd;
+}
+
+long memory_file(uint64_t size)
+{
+	return unnamed_file(size, 0);
+}
+
+long hugetlb_file(uint64_t size)
+{
+	return unnamed_file(size, MFD_HUGETLB | HUGETLB_SIZE(21));
 }
 
 uint64_t map(uint64_t hint, uint64_t length, int prot, int flags, int fd)

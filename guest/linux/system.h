@@ -16,7 +16,7 @@
 
 enum { NONE = 0, R = 1, W = 2, X = 4 };	/* PROT_NONE, PROT_READ, PROT_WRITE, PROT_EXEC */
 
-enum { SHARED = 0x01, PRIVATE = 0x02, ANONYMOUS = 0x20, NORESERVE = 0x4000, HUGETLB = 0x40000 };
+enum { SHARED = 0x01, PRIVATE = 0x02, FIXED = 0x10, ANONYMOUS = 0x20, NORESERVE = 0x4000, HUGETLB = 0x40000 };
 #define HUGETLB_SIZE(bits) ((bits) << 26)
 
 enum { MADV_HUGEPAGE = 14, MADV_NOHUGEPAGE = 15, MADV_PAGEOUT = 21 };
@@ -29,6 +29,7 @@ long write_file(int fd, const void *from, size_t n);
 long close_file(int fd);
 long pipe_pair(int fds[2]);
 long memory_file(uint64_t size);
+long hugetlb_file(uint64_t size); /* of 2M pages */
 
 /* All return an address or -errno, which failed() tells apart. */
 uint64_t map(uint64_t hint, uint64_t length, int prot, int flags, int fd);

@@ -20,6 +20,7 @@ KINDS = {
     "shared": (3, 64),
     "huge1g": (1, 64),
     "huge2m": (4, 4096),
+    "folded": (4, 4096),
     "thp": (4, 4096),
     "high": (5, 512),
     "scattered": (4096, 4_000_000),
@@ -36,6 +37,8 @@ _NOT_IN_ALL = "huge1g"
 _SETTINGS = {"stride": (8, 1, 1 << 18), "frames": (32768, 4096, 4_000_000)}
 _PARKS = ("spin", "sleep")
 
+# As in guest/linux/folded.c.
+_FOLDED_PAGES = 8
 # What Linux with its initramfs leaves free of 512 MB is more than 320 MB.
 _USUAL, _FREE = 512 << 20, 320 << 20
 _DISK = 64 << 20
@@ -62,7 +65,8 @@ class Order:
         kept = min(scattered, self.settings.get("frames", 32768))
         tables = scattered // max(512 // stride, 1)
         taken = (kept + tables) << 12
-        taken += (self.counts.get("thp", 0) + self.counts.get("huge2m", 0)) << 21
+        folded = _FOLDED_PAGES if "folded" in self.counts else 0
+        taken += (self.counts.get("thp", 0) + self.counts.get("huge2m", 0) + folded) << 21
         rest = max(_USUAL, _USUAL - _FREE + taken + (32 << 20))
         giant = self.counts.get("huge1g", 0)
         # Such a page is aligned, and neither the first gigabyte nor the last part can be one.
@@ -82,7 +86,7 @@ class Order:
     @property
     def seconds(self) -> float:
         """How much longer the boot may take; TCG on a busy computer is slow."""
-        return 30 + self.counts.get("scattered", 0) / 5000
+        return 30 + self.counts.get("scattered", 0) / 5000 + self.counts.get("folded", 0) / 50
 
 
 def parse_order(text: str) -> Order:

@@ -58,6 +58,8 @@ def test_an_order_tells_what_the_machine_must_have() -> None:
     assert million.memory >= (32768 + 1_000_000 // 64) * 4096 + (128 << 20)
     assert million.memory <= 768 << 20
     assert parse_order("scattered=1000000,stride=512").memory > 4 << 30
+    assert parse_order("folded=4096").memory == 512 << 20
+    assert parse_order("thp=170,folded").memory > parse_order("thp=170").memory
     assert parse_order("huge2m=500,thp=500").memory > 2000 << 20
 
 
