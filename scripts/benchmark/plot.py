@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ptlive.errors import PtliveError
 from scripts.benchmark import peers, qemu
+from scripts.benchmark.ours import SOURCES
 from scripts.benchmark.point import C
 
 if TYPE_CHECKING:
@@ -107,12 +108,15 @@ def _label(axes: Axes, ends: list[tuple[float, float, str, str]]) -> None:
     below = 0.0
     for _, y, name, colour in sorted(ends, key=lambda end: end[1]):
         at = max(y, below * step)
+        # What is ptlive's stands out from what it is compared with.
+        ours = name in SOURCES
         axes.annotate(
-            name,
+            f"ptlive, {name}" if ours else name,
             (x * 1.15, at),
             color=colour,
             va="center",
             fontsize=9,
+            fontweight="bold" if ours else "normal",
         )
         below = at
 

@@ -12,7 +12,7 @@ class Shape:
     """How a guest's pages lie.
 
     meaning: for the reader of the table; leaves: how many by default; order: what the Linux
-    guest's mapper is to map, where {n} is their number; dense: whether this is one of the
+    guest's mapper is to map, where {n} is their number; judged: whether this is one of the
     shapes that ratios are taken from
     memory, extra: the machine's RAM in bytes and QEMU's arguments, where they matter
     """
@@ -52,10 +52,13 @@ SHAPES = {
         Shape(
             "aliased", "many addresses, 4096 frames", 100_000, "scattered={n},stride=2,frames=4096"
         ),
+        Shape(
+            "folded", "4096 addresses for each leaf, by tables that they share", 4_096, "folded={n}"
+        ),
         Shape("thp", "transparent huge pages", 1_000, "thp={n}"),
     )
 }
-#: The points of a run by default, of --quick, and of --full: (shape, leaves or None).
+#: The points of a run by default, and of --full: (shape, leaves or None).
 USUAL = (("stock", None), ("mixed", None), ("dense", None))
 FULL = (
     ("stock", None),
@@ -68,6 +71,7 @@ FULL = (
     ("sparse", None),
     ("lonely", None),
     ("aliased", None),
+    ("folded", None),
     ("thp", None),
 )
 
