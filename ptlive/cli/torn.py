@@ -10,8 +10,11 @@ if TYPE_CHECKING:
 
     from ptlive.memory.live import Torn
 
-# Set by the MMU itself, at all levels (SDM vol. 3A 4.8): A and D.
-_MARKS = {5: "A", 6: "D"}
+# Bits that mean the same at all levels (SDM vol. 3A tables 4-14 to 4-20), and of them those
+# that the MMU itself sets (4.8).
+_NAMES = {0: "P", 1: "R/W", 2: "U/S", 3: "PWT", 4: "PCD", 5: "A", 6: "D", 63: "XD"}
+_MARKS = 1 << 5 | 1 << 6
+_ADDRESS = range(12, 52)
 # So many are told one by one, in text.
 _TOLD = 10
 
@@ -61,14 +64,13 @@ class Changes:
 
 
 def changed(bits: int) -> str:
-    """Return the names of bits that changed: "A D", or bit numbers beside them."""
+    """Return what changed in an entry: "A D", "P A address", numbers of bits without a name."""
     numbers = [bit for bit in range(64) if bits >> bit & 1]
-    names = [name for bit, name in _MARKS.items() if bit in numbers]
-    others = [str(bit) for bit in numbers if bit not in _MARKS]
-    if others:
-        names.append(f"bit{'s' if len(others) > 1 else ''} {', '.join(others)}")
-    return " ".join(names)
+    named = [_NAMES[bit] for bit in numbers if bit in _NAMES]
+    address = ["address"] if any(bit in _ADDRESS for bit in numbers) else []
+    others = [f"bit {bit}" for bit in numbers if bit not in _NAMES and bit not in _ADDRESS]
+    return " ".join([*named, *address, *others])
 
 
 def _only_marks(bits: int) -> bool:
-    return not bits & ~sum(1 << bit for bit in _MARKS)
+    return not bits & ~_MARKS

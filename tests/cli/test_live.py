@@ -12,12 +12,15 @@ from ptlive.cli import connect
 from ptlive.cli.torn import changed
 from ptlive.target import running
 from ptlive.target.attach import Target
+from ptlive.wire.qmp import Qmp
 from tests.cli.conftest import VA
+from tests.guests.prompt import at_the_prompt
 from tests.paging.tables import A, D
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from ptlive.target.running import Guest as RunningGuest
     from tests.cli.conftest import Done
     from tests.simulated_guest import Guest
 
@@ -170,7 +173,7 @@ def test_a_table_names_the_torn_entry(
     assert [line.split()[0] for line in done.out.splitlines() if line.endswith(" torn")] == [
         str(VA >> 39 & 511)
     ]
-    assert done.err.splitlines()[-1].endswith("(bit 63)")
+    assert done.err.splitlines()[-1].endswith("(XD)")
     change(monkeypatch, guest, {at: guest.ram.value(at) ^ 1 << 63})
     value = json.loads(ptlive("table", "0", "--live", *QMP, "--json").out)
     entries = value["roots"][0]["result"]["entries"]
@@ -187,7 +190,37 @@ def test_nothing_is_torn_where_nothing_changes(
 
 @pytest.mark.parametrize(
     ("bits", "words"),
-    [(A, "A"), (A | D, "A D"), (1, "bit 0"), (A | 1 << 63 | 1 << 12, "A bits 12, 63")],
+    [
+        *((A, "A"), (A | D, "A D"), (1, "P"), (A | 1 << 63 | 1 << 12, "A XD address")),
+        *((1 << 51 | 1 << 9 | 1 << 52, "address bit 9 bit 52"), (6, "R/W U/S")),
+    ],
 )
 def test_changed_bits_in_words(bits: int, words: str) -> None:
     assert changed(bits) == words
+
+
+@pytest.mark.qemu
+def test_linux_changes_its_tables_while_it_is_read(
+    ptlive: Callable[..., Done], linux_guest: RunningGuest
+) -> None:
+    """Processes come and go: sooner or later one is met that does."""
+    at = ("--guest", linux_guest.name, "--live", "--json")
+    # A kernel's own page, the same in all processes.
+    first = json.loads(ptlive("map", "0xffffffff80000000..0xffffffffbfffffff", *at).out)
+    kernel = first["roots"][0]["result"]["regions"][0]["va"]
+    at_the_prompt(linux_guest, "while true; do ls / >/dev/null; done & true")
+    try:
+        for _ in range(200):
+            value = json.loads(ptlive("translate", kernel, "0x400000", *at).out)
+            found = value["roots"][0]["result"]["translations"]
+            assert found[0]["pa"] is not None
+            if value["torn"]:
+                break
+        assert value["memory"] == "shared"
+        assert any(note["code"] == "torn" for note in value["notes"])
+        for one in value["torn"]:
+            assert one["before"] != one["after"]
+    finally:
+        at_the_prompt(linux_guest, "kill %1")
+    with Qmp(linux_guest.qmp) as qmp:
+        assert qmp.running()
