@@ -6,7 +6,7 @@ Addresses, entries and masks are numpy uint64 throughout: mixed with a signed
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -41,7 +41,6 @@ class Memory(Protocol):
         ...
 
 
-@runtime_checkable
 class Streaming(Memory, Protocol):
     """A memory that yields rows as they arrive, or without copying them all."""
 
@@ -54,10 +53,13 @@ class Streaming(Memory, Protocol):
         ...
 
 
-def pieces(memory: Memory, addresses: U64, length: int) -> Generator[tuple[U8, Bool], None, None]:
-    """Read physical memory some rows at a time; see `Streaming.stream`."""
-    if isinstance(memory, Streaming):
-        yield from memory.stream(addresses, length)
+def pieces(
+    memory: Memory | Streaming, addresses: U64, length: int
+) -> Generator[tuple[U8, Bool], None, None]:
+    """Read physical memory some rows at a time, as `Streaming.stream`, whatever it offers."""
+    stream = getattr(memory, "stream", None)
+    if stream is not None:
+        yield from stream(addresses, length)
         return
     for some in portions(addresses, length):
         yield memory.read(some, length)

@@ -24,7 +24,9 @@ class PlainRam:
     """
 
     def __init__(self, blocks: Mapping[int, U8]) -> None:
-        self._blocks = sorted((base, block) for base, block in blocks.items() if len(block))
+        # Plain arrays: a subclass such as memmap costs at every slice.
+        plain = ((base, np.asarray(block)) for base, block in blocks.items() if len(block))
+        self._blocks = sorted(plain, key=lambda one: one[0])
         for (base, block), (above, _) in zip(self._blocks, self._blocks[1:], strict=False):
             if base + len(block) > above:
                 raise ValueError(f"the blocks at {base:#x} and {above:#x} overlap")

@@ -6,13 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptlive.paging.format import Kind
+from ptlive.paging.compiled import compiler
+from ptlive.paging.format import Kind, Match
 
 if TYPE_CHECKING:
     from ptlive.arrays import U8, U64, Index
     from ptlive.paging.format import Format
 
 _LEAF, _TABLE, _MALFORMED = (np.uint8(k) for k in (Kind.LEAF, Kind.TABLE, Kind.MALFORMED))
+
+# Types of the columns: position, entry, and of edges the kind.
+_EDGE = (np.intp, np.uint64, np.uint8)
+_REST = _EDGE[:2]
 
 
 class Found:
@@ -25,12 +30,29 @@ class Found:
         self._other = _TABLE if lvl > 1 else _MALFORMED
         self._most = most
         self._seen = 0
-        self._edges = _Columns(np.intp, np.uint64, np.uint8)
-        self._rest = _Columns(np.intp, np.uint64)
+        self._edges = _Columns(*_EDGE)
+        self._rest = _Columns(*_REST)
+        self._masks = self._as_masks()
 
     def add(self, entries: U64) -> None:
         """Classify the next entries, uint64[n]."""
         begin, self._seen = self._seen, self._seen + entries.size
+        compiler.after(entries.size)
+        if compiler.function is None or self._masks is None:
+            self._by_numpy(entries, begin)
+            return
+        edges = tuple(np.empty(entries.size, dtype) for dtype in _EDGE)
+        rest = tuple(np.empty(entries.size, dtype) for dtype in _REST)
+        found, left = compiler.function(entries, begin, *self._masks, self._other, edges, rest)
+        self._keep(self._edges, *(column[:found] for column in edges))
+        self._keep(self._rest, *(column[:left] for column in rest))
+
+    def _keep(self, columns: _Columns, *values: Any) -> None:
+        # The pieces of one level are much alike.
+        total = columns.size + values[0].size
+        columns.append(total * self._most // max(self._seen, 1), *values)
+
+    def _by_numpy(self, entries: U64, begin: int) -> None:
         at = np.flatnonzero(entries != 0)
         value = entries[at]
         at += begin
@@ -45,10 +67,14 @@ class Found:
             kind[malformed] = _MALFORMED
         self._keep(self._edges, at, value, kind)
 
-    def _keep(self, columns: _Columns, *values: Any) -> None:
-        # The pieces of one level are much alike.
-        likely = (columns.size + values[0].size) * self._most // max(self._seen, 1)
-        columns.append(likely + likely // 16, *values)
+    def _as_masks(self) -> tuple[tuple[np.uint64, np.uint64], ...] | None:
+        """Return the masks that tell what is present, a leaf, reserved; None if masks do not."""
+        present, leaf = self._fmt.present, self._level.leaf
+        if not (isinstance(present, Match) and isinstance(leaf, Match)):
+            return None
+        reserved = self._level.reserved_table, self._level.reserved_leaf
+        pairs = (present.mask, present.value), (leaf.mask, leaf.value), reserved
+        return tuple((np.uint64(one), np.uint64(other)) for one, other in pairs)
 
     @property
     def edges(self) -> tuple[Index, U64, U8]:
@@ -68,15 +94,17 @@ class _Columns:
 
     def __init__(self, *dtypes: Any) -> None:
         self.size = 0
-        self._arrays = [np.empty(0, dtype) for dtype in dtypes]
+        self._arrays = tuple(np.empty(0, dtype) for dtype in dtypes)
 
     def append(self, likely: int, *values: Any) -> None:
         """Append to each array; likely: how many there will be at last."""
         size, self.size = self.size, self.size + values[0].size
         if self.size > self._arrays[0].size:
-            for at, array in enumerate(self._arrays):
-                self._arrays[at] = np.empty(max(self.size, likely), array.dtype)
-                self._arrays[at][:size] = array[:size]
+            capacity = max(self.size + size // 2, likely + likely // 16)
+            grown = tuple(np.empty(capacity, array.dtype) for array in self._arrays)
+            for new, old in zip(grown, self._arrays, strict=True):
+                new[:size] = old[:size]
+            self._arrays = grown
         for array, some in zip(self._arrays, values, strict=True):
             array[size : self.size] = some
 

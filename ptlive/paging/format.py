@@ -12,7 +12,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -81,6 +81,15 @@ class Right:
     mask: int
     set_denies: bool = False
     fold: Fold = Fold.AND
+
+
+class RightMasks(NamedTuple):
+    """The bits of all rights: those that deny when set, and those of each way to fold."""
+
+    invert: np.uint64
+    every: np.uint64
+    any: np.uint64
+    leaf: np.uint64
 
 
 @dataclass(frozen=True)
@@ -198,6 +207,20 @@ class Format:
             if right.name == name:
                 return right
         raise KeyError(name)
+
+    @cached_property
+    def right_masks(self) -> RightMasks:
+        """The bits of all rights together."""
+
+        def union(chosen: list[Right]) -> np.uint64:
+            return np.uint64(sum(right.mask for right in chosen))
+
+        return RightMasks(
+            union([r for r in self.rights if r.set_denies]),
+            union([r for r in self.rights if r.fold is Fold.AND]),
+            union([r for r in self.rights if r.fold is Fold.OR]),
+            union([r for r in self.rights if r.fold is Fold.LEAF]),
+        )
 
     @cached_property
     def attributes(self) -> tuple[str, ...]:

@@ -86,6 +86,9 @@ def distinct(nodes: Nodes) -> tuple[Nodes, Index]:
     They stay in the order in which they come first, as far as those of one table stand
     side by side, and those of one size: so nodes of a tree are in the order of addresses.
     """
+    by_table = np.sort(nodes.table)
+    if (by_table[1:] != by_table[:-1]).all() and (nodes.bits == nodes.bits[:1]).all():
+        return nodes, np.arange(by_table.size)  # as in a tree
     # A column that never differs cannot tell nodes apart. The table sorts first.
     keys = [column for column in nodes[:-1] if (column != column[:1]).any()]
     order = np.lexsort(keys[::-1]) if keys else np.arange(nodes.table.size)

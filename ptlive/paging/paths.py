@@ -124,6 +124,7 @@ class _Expansion:
         self.graph = graph
         self.wanted = wanted
         self.downs: list[_Down] = []
+        self.owns: list[bool] = []  # whether a floor has any itself
         self.weight = np.zeros(0, dtype=np.uint64)  # of the nodes, at last of the top floor's
         for floor in reversed(graph.floors):
             down = _down(floor, self.weight)
@@ -131,6 +132,7 @@ class _Expansion:
             total = np.zeros(down.edge.size + 1, dtype=np.uint64)
             np.cumsum(down.weight, out=total[1:])
             own = floor.count(wanted).astype(np.uint64)
+            self.owns.insert(0, bool(own.any()))
             weight = own + total[down.start[1:]] - total[down.start[:-1]]
             # What is more than a chunk is cut, whatever its weight; sums of these do not overflow.
             self.weight = np.minimum(weight, np.uint64(CHUNK + 1))
@@ -172,7 +174,7 @@ class _Expansion:
 
     def _behind(self, depth: int, ways: _Ways) -> list[tuple[Paths, Index]]:
         """Return all that lies behind nodes, floor by floor, and where its paths began."""
-        parts = [self._own(depth, ways)]
+        parts = [self._own(depth, ways)] if self.owns[depth] else []
         down = self.downs[depth]
         count = down.start[ways.node + 1] - down.start[ways.node]
         if count.any():
@@ -197,9 +199,9 @@ class _Expansion:
             """Give a column of the nodes to their entries; one value stands for equal ones."""
             return column[:1] if (column == column[:1]).all() else np.repeat(column, count)
 
-        def whole(column: Any) -> Any:
+        def whole(column: Any, dtype: Any) -> Any:
             """Give one value, or one for each entry, the entries' length."""
-            return np.broadcast_to(column, position.shape)
+            return column if column.size == position.size else np.full(position.size, column, dtype)
 
         # What is so of a node's entry at position 0, if it had one, is a constant.
         shift, size = nodes.shift[ways.node], np.uint64(level.entry_size)
@@ -219,17 +221,17 @@ class _Expansion:
             # A leaf of several entries begins at the first of them, in range or not.
             va &= ~((np.uint64(1) << bits) - np.uint64(1))
         paths = Paths(
-            space=whole(each(self.graph.tops.space[ways.top])),
+            space=whole(each(self.graph.tops.space[ways.top]), np.intp),
             va=va,
-            bits=whole(bits.astype(np.uint8)),
-            lvl=whole(np.uint8(floor.lvl)),
+            bits=whole(bits.astype(np.uint8), np.uint8),
+            lvl=np.full(position.size, floor.lvl, np.uint8),
             kind=kind,
             entry=entry,
             entry_pa=entry_pa,
             rights=folded,
             pa=pa,
         )
-        return paths, whole(each(ways.top))
+        return paths, whole(each(ways.top), np.intp)
 
     def _values(
         self, floor: Floor, position: Index, edge: Index | slice, above: U64
@@ -260,14 +262,24 @@ def _down(floor: Floor, behind: U64) -> _Down:
 
 def _in_order(parts: list[tuple[Paths, Index]]) -> Paths:
     """Join what lies on several floors, by where its paths began and by address."""
-    found = [part for part in parts if len(part[0])] or parts[:1]
+    found = [part for part in parts if len(part[0])]
     if len(found) == 1:
         return found[0][0]
-    paths = Paths.concatenate([paths for paths, _ in found])
+    va = np.concatenate([paths.va for paths, _ in found])
     top = np.concatenate([top for _, top in found])
     same = bool((top == top[0]).all())
-    order = np.argsort(paths.va, kind="stable") if same else np.lexsort((paths.va, top))
-    return paths.take(order)
+    order = np.argsort(va, kind="stable") if same else np.lexsort((va, top))
+    place = np.empty(order.size, dtype=np.intp)
+    place[order] = np.arange(order.size)
+    places = np.split(place, np.cumsum([len(paths) for paths, _ in found])[:-1])
+
+    def joined(name: str) -> Any:
+        column = np.empty(order.size, getattr(found[0][0], name).dtype)
+        for at, (paths, _) in zip(places, found, strict=True):
+            column[at] = getattr(paths, name)
+        return column
+
+    return Paths(*(joined(name) for name in Paths.__dataclass_fields__))
 
 
 def _chunks(weight: U64) -> Iterator[Index]:

@@ -7,7 +7,7 @@ arrays, and a denied right costs nothing to find.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,31 +15,12 @@ from ptlive.paging.format import Fold
 
 if TYPE_CHECKING:
     from ptlive.arrays import U64, Bool
-    from ptlive.paging.format import Format, Right
-
-
-class _Masks(NamedTuple):
-    invert: np.uint64
-    every: np.uint64
-    any: np.uint64
-    leaf: np.uint64
-
-
-def _masks(fmt: Format) -> _Masks:
-    def union(chosen: list[Right]) -> np.uint64:
-        return np.uint64(sum(right.mask for right in chosen))
-
-    return _Masks(
-        union([r for r in fmt.rights if r.set_denies]),
-        union([r for r in fmt.rights if r.fold is Fold.AND]),
-        union([r for r in fmt.rights if r.fold is Fold.OR]),
-        union([r for r in fmt.rights if r.fold is Fold.LEAF]),
-    )
+    from ptlive.paging.format import Format
 
 
 def unrestricted(fmt: Format) -> int:
     """Return the folded rights of an empty path."""
-    return int(_masks(fmt).every)
+    return int(fmt.right_masks.every)
 
 
 def fold(fmt: Format, above: U64, entries: U64) -> U64:
@@ -48,7 +29,7 @@ def fold(fmt: Format, above: U64, entries: U64) -> U64:
     above, entries: uint64[n]; returns uint64[n]. Rights that the leaf alone
     decides are those of `entries`; see `inherited` for what a table passes on.
     """
-    masks = _masks(fmt)
+    masks = fmt.right_masks
     granted = entries ^ masks.invert
     if not masks.any and not masks.leaf:
         return above & granted
@@ -58,7 +39,7 @@ def fold(fmt: Format, above: U64, entries: U64) -> U64:
 
 def inherited(fmt: Format, folded: U64) -> U64:
     """Keep of folded rights what a table entry passes on to the level below."""
-    masks = _masks(fmt)
+    masks = fmt.right_masks
     return folded & (masks.every | masks.any)
 
 
