@@ -49,7 +49,7 @@ def pwndbg(subject: Subject, checkout: Path, limit: float) -> Way:
 def _in_gdb(name: str, subject: Subject, before: Sequence[str], command: str, limit: float) -> Way:
     """Time one command of a gdb that attaches anew for each run.
 
-    before: what loads it, after attaching
+    before: what loads it
     """
 
     @contextmanager
@@ -58,8 +58,8 @@ def _in_gdb(name: str, subject: Subject, before: Sequence[str], command: str, li
             commands = [
                 "set pagination off",
                 "set confirm off",
-                f"target remote {subject.socket}",
                 *before,
+                f"target remote {subject.socket}",
                 "python import time; begun = time.perf_counter()",
                 command,
                 f"python print('{_SECONDS}', time.perf_counter() - begun)",
