@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ptlive.errors import PtliveError
 from ptlive.memory.bounded import BoundedMemory
@@ -15,12 +15,13 @@ from ptlive.memory.stub import StubMemory
 from ptlive.target.cpu import CpuState, accelerator, read_cpus
 from ptlive.target.guard import Guard
 from ptlive.target.journal import Journal
-from ptlive.wire.gdb_stub import GdbStub
+from ptlive.wire.packet_stub import PacketStub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ptlive.arrays import Memory
+    from ptlive.wire.gdb_stub import GdbStub
     from ptlive.wire.preflight import Preflight
     from ptlive.wire.qmp import Qmp
     from ptlive.wire.stub import Stub
@@ -52,30 +53,29 @@ class Target:
     """QEMU's process, if it is one of this machine and the stub's socket tells."""
     qmp: Qmp | None = None
     """A QMP session with the same QEMU, if there is one."""
-    memory_source: str = "gdb"
+    memory_source: str = "stub"
     """What `memory` is read through; see `ptlive.target.sources`."""
 
 
 @contextmanager
 def attach(
-    address: str, *, was_running: bool | None = None, qmp: Qmp | None = None
+    address: str,
+    *,
+    was_running: bool | None = None,
+    qmp: Qmp | None = None,
+    transport: Literal["stub", "gdb"] = "stub",
 ) -> Iterator[Target]:
     """Attach to the stub at `address` (`HOST:PORT` or `unix:PATH`) for a `with` block.
 
     At its end, however it ends, what the journal noted is undone, `PhyMemMode` is as
     before, and the guest runs again if it ran. `was_running` is for a caller who knows
-    it from elsewhere; `qmp`, a session with the same QEMU, tells it too. Raises PtliveError
-    when there is no stub to attach to, and when the guest could not be put back.
+    it from elsewhere; `qmp`, a session with the same QEMU, tells it too. `transport` is who
+    carries the packets: we ourselves, or gdb. Raises PtliveError when there is no stub to
+    attach to, and when the guest could not be put back.
     """
     if was_running is None and qmp is not None:
         was_running = qmp.running()
-    stub = GdbStub()
-    try:
-        guard = Guard(address, stub.gdb)
-    except BaseException:
-        stub.abandon()
-        raise
-    session = _Session(stub, guard)
+    session = _gdb_session(address) if transport == "gdb" else _Session(Guard(address))
     try:
         yield session.open(address, was_running, qmp)
     except BaseException:
@@ -99,12 +99,25 @@ def awake(target: Target, vcpu: int) -> Target:
     return dataclasses.replace(target, cpus=tuple(read_cpus(target.stub)))
 
 
+def _gdb_session(address: str) -> _Session:
+    # Only who wants gdb needs it and what drives it.
+    from ptlive.wire.gdb_stub import GdbStub
+
+    stub = GdbStub()
+    try:
+        return _Session(Guard(address, stub.gdb), stub)
+    except BaseException:
+        stub.abandon()
+        raise
+
+
 class _Session:
     """What one attachment has to give back, whatever state it reached."""
 
-    def __init__(self, stub: GdbStub, guard: Guard) -> None:
-        self._stub = stub
+    def __init__(self, guard: Guard, gdb: GdbStub | None = None) -> None:
         self._guard = guard
+        self._gdb = gdb
+        self._stub: GdbStub | PacketStub | None = gdb
         self._journal = Journal(guard.send)
         self._resume: bool | None = None
 
@@ -115,41 +128,49 @@ class _Session:
         else:
             self._guard.set_resume(was_running)
         self._resume = bool(was_running)
-        self._stub.connect(found.gdb_target, found.phy_mem_mode)
+        stub = self._stub = self._connect(found)
         if qmp is not None:
-            _check_same(self._stub, qmp, address)
-        ram_map = RamMap.parse(self._stub.monitor("info mtree -f"))
-        source = StubMemory(self._stub)
+            _check_same(stub, qmp, address)
+        ram_map = RamMap.parse(stub.monitor("info mtree -f"))
+        source = StubMemory(stub)
         return Target(
             address=address,
-            stub=self._stub,
-            cpus=tuple(read_cpus(self._stub)),
+            stub=stub,
+            cpus=tuple(read_cpus(stub)),
             ram_map=ram_map,
             memory=FrameCache(BoundedMemory(source, ram_map), source.generation),
             journal=self._journal,
             was_running=was_running,
-            accelerator=accelerator(self._stub),
+            accelerator=accelerator(stub),
             version=found.version,
             notes=_notes(was_running, found),
             pid=found.pid,
             qmp=qmp,
+            memory_source="gdb" if self._gdb else "stub",
         )
+
+    def _connect(self, found: Preflight) -> GdbStub | PacketStub:
+        if self._gdb is not None:
+            self._gdb.connect(found.gdb_target, found.phy_mem_mode)
+            return self._gdb
+        return PacketStub(self._guard.take_connection(), found.phy_mem_mode)
 
     def close(self) -> bool:
         """Give everything back; return whether the guest is as it was found.
 
-        If gdb cannot do it any more, or we are interrupted, the guard does it.
+        If the stub cannot do it any more, or we are interrupted, the guard does it.
         """
         done = False
         try:
-            if self._resume is not None:
+            if self._resume is not None and self._stub is not None:
                 self._journal.undo(self._stub)
                 self._stub.close(resume=self._resume)
                 done = True
         except PtliveError:
             pass
         finally:
-            self._stub.abandon()
+            if self._stub is not None:
+                self._stub.abandon()
             restored = self._guard.close(release=done)
         return done or restored
 

@@ -99,7 +99,7 @@ def _qemu() -> Check:
 def _gdb() -> Check:
     version = program_version("gdb")
     if not version:
-        return Check("gdb", False, "gdb is missing", "install gdb: it carries the connection")
+        return Check("gdb", None, "gdb is missing", "install gdb if you want --memory gdb")
     return Check("gdb", True, f"{version}, {shutil.which('gdb')}")
 
 

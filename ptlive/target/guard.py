@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,35 +32,55 @@ _PATIENCE = 20.0
 
 
 class Guard:
-    """One guard process, watching over one gdb and the stub at `address`.
+    """One guard process, watching over the stub at `address` and, if one is used, over gdb.
 
     It starts by asking the stub what `ptlive.wire.preflight` asks, which stops the guest.
     """
 
-    def __init__(self, address: str, gdb: GdbMi) -> None:
-        descriptor = os.pidfd_open(gdb.pid)
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _PROGRAM, address, str(descriptor)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+    def __init__(self, address: str, gdb: GdbMi | None = None) -> None:
+        command = [sys.executable, "-I", "-S", "-c", _PROGRAM, address]
+        self._channel, output = socket.socketpair()
+        with output, ExitStack() as stack:
+            passed: tuple[int, ...] = ()
+            if gdb is not None:
+                descriptor = os.pidfd_open(gdb.pid)
+                stack.callback(os.close, descriptor)
+                command.append(str(descriptor))
                 # Inherited so that gdb's input does not end with us.
-                pass_fds=(descriptor, gdb.stdin),
+                passed = (descriptor, gdb.stdin)
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=output.fileno(),
+                pass_fds=passed,
                 start_new_session=True,
                 text=True,
             )
-        finally:
-            os.close(descriptor)
-        self._released = False
+        self._connection: socket.socket | None = None
 
     def preflight(self) -> Preflight:
         """Return what the stub told. Raises PtliveError with the guard's reason."""
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        report = json.loads(line or '{"error": "the guard process ended unexpectedly"}')
+        line = b""
+        while not line.endswith(b"\n"):
+            data, held, _, _ = socket.recv_fds(self._channel, 1 << 16, 1, socket.MSG_CMSG_CLOEXEC)
+            if held:
+                self._connection = socket.socket(fileno=held[0])
+            if not data:
+                raise PtliveError("the guard process ended unexpectedly")
+            line += data
+        report = json.loads(line)
         if "error" in report:
             raise PtliveError(report["error"])
         return Preflight(**report)
+
+    def take_connection(self) -> socket.socket:
+        """Return the connection on which the guard has asked the stub, once.
+
+        Whatever becomes of it here, the guard can end it. There is none with gdb.
+        """
+        connection, self._connection = self._connection, None
+        assert connection is not None
+        return connection
 
     def send(self, line: str) -> None:
         """Hand one line over; once this returns, the guard will read it whatever happens.
@@ -87,8 +109,9 @@ class Guard:
                 self.send("release")
         with contextlib.suppress(OSError):
             self._process.stdin.close()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        self._channel.close()
+        if self._connection is not None:
+            self._connection.close()
         try:
             return self._process.wait(_PATIENCE) == 0
         except subprocess.TimeoutExpired:

@@ -1,14 +1,19 @@
 """The guard: a small process that outlives its parent and puts the guest back.
 
 SIGKILL cannot be caught, gdb resumes the guest when its input ends, and QEMU keeps
-`PhyMemMode` when its client vanishes. So this process holds gdb's input open as well,
-sees by the end of its own input that the parent is gone, ends gdb, and restores what
-the parent can no longer restore. It also opens the very first connection, so that from
-the moment when the guest is stopped somebody lives who knows whether it ran.
+`PhyMemMode` when its client vanishes. So this process sees by the end of its own input
+that the parent is gone, ends the parent's hold on the guest, and restores what the
+parent can no longer restore. It also opens the very first connection, so that from the
+moment when the guest is stopped somebody lives who knows whether it ran.
+
+The parent holds the guest in one of two ways. Without gdb, by that first connection: we
+hand it over and keep it open as well. Through gdb, which connects after us: we hold its
+input open as well.
 
 Its input: journal records, and `folder PATH`, `keep N`, `resume 0|1`, `release`. Its
-output: one line of JSON. To start fast it imports a few small files and little of the
-standard library (NamedTuple, not dataclasses, which alone take as long as Python itself).
+output, a unix socket: one line of JSON, and the connection. To start
+fast it imports a few small files and little of the standard library (NamedTuple, not
+dataclasses, which alone take as long as Python itself).
 """
 
 from __future__ import annotations
@@ -18,6 +23,7 @@ import json
 import os
 import select
 import signal
+import socket
 import sys
 
 from ptlive.errors import PtliveError
@@ -25,7 +31,7 @@ from ptlive.target.journal import Record, parse, undo_order
 from ptlive.wire.address import StubAddress
 from ptlive.wire.holder import is_held
 from ptlive.wire.packet import PacketError
-from ptlive.wire.preflight import PATIENCE, detach, preflight
+from ptlive.wire.preflight import PATIENCE, hold, preflight
 from ptlive.wire.raw import RawStub
 
 RESTORED, NOT_RESTORED = 0, 1
@@ -34,17 +40,23 @@ RESTORED, NOT_RESTORED = 0, 1
 def main() -> int:
     """Guard the stub at argv[1] against the death of the process that writes our input.
 
-    argv[2] is a descriptor of the gdb process (pidfd). Returns the exit status.
+    argv[2], if there is one, is a descriptor of the gdb process (pidfd). Returns the exit
+    status.
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    address, gdb = sys.argv[1], int(sys.argv[2])
+    address = sys.argv[1]
+    gdb = int(sys.argv[2]) if len(sys.argv) > 2 else None
+    connection = None
     try:
-        found = preflight(address)
+        if gdb is None:
+            found, connection = hold(address)
+        else:
+            found = preflight(address)
     except PtliveError as error:
         _tell({"error": str(error)})
         return RESTORED
-    _tell(found._asdict())
+    _tell(found._asdict(), connection)
     resume = bool(found.was_running)
     records: list[Record] = []
     folders: list[str] = []
@@ -67,7 +79,7 @@ def main() -> int:
     for folder in folders:
         _remove(folder)
     try:
-        with _take_over(StubAddress.parse(address), gdb) as stub:
+        with _take_over(StubAddress.parse(address), gdb, connection) as stub:
             restore(stub, records, phy_mem_mode=found.phy_mem_mode, resume=resume)
     except (PtliveError, PacketError, OSError):
         return NOT_RESTORED
@@ -101,22 +113,31 @@ def restore(stub: RawStub, records: list[Record], *, phy_mem_mode: int, resume: 
                 stub.ask(packet.encode())
     stub.remove_breakpoints()
     if resume:
-        detach(stub)
+        stub.detach()
 
 
-def _take_over(place: StubAddress, gdb: int) -> RawStub:
-    """End gdb and connect in its stead.
+def _take_over(place: StubAddress, gdb: int | None, connection: socket.socket | None) -> RawStub:
+    """End gdb, or the connection, and connect in its stead.
 
-    While gdb is connected we queue behind it before it ends, so that the next user of
+    While it holds the stub we queue behind it before it ends, so that the next user of
     the stub cannot slip in between and find what is not restored yet.
     """
     try:
         waiting = place.connect(PATIENCE) if is_held(place) else None
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(gdb, signal.SIGKILL)
-        select.select([gdb], [], [], PATIENCE)
-    return RawStub(waiting or place.connect(PATIENCE))
+        if connection is not None:
+            # For all who have it open.
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+        if gdb is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(gdb, signal.SIGKILL)
+            select.select([gdb], [], [], PATIENCE)
+    stub = RawStub(waiting or place.connect(PATIENCE))
+    # Perhaps in the middle of a packet.
+    stub.busy = True
+    return stub
 
 
 def _remove(folder: str) -> None:
@@ -127,10 +148,12 @@ def _remove(folder: str) -> None:
         os.rmdir(folder)
 
 
-def _tell(report: dict[str, object]) -> None:
+def _tell(report: dict[str, object], connection: socket.socket | None = None) -> None:
+    line = json.dumps(report).encode() + b"\n"
+    held = [connection.fileno()] if connection else []
     # A parent that is gone already shows as the end of our input.
-    with contextlib.suppress(OSError):
-        os.write(1, json.dumps(report).encode() + b"\n")
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(1)) as output:
+        socket.send_fds(output, [line], held)
 
 
 if __name__ == "__main__":

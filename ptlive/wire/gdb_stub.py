@@ -99,7 +99,7 @@ class GdbStub:
         self._vcpus = tuple(sorted(int(name[2]) for name in names if name))
         self._process = next((int(name[1]) for name in names if name and name[1]), None)
         [layout] = self.gdb.console(["maint print remote-registers"])
-        self._layout = RegisterLayout(layout.text)
+        self._layout = RegisterLayout.from_gdb(layout.text)
 
     @property
     def generation(self) -> int:

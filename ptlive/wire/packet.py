@@ -7,6 +7,7 @@ guard process imports this file without the rest of the house.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 #: Far above what QEMU sends (gdbstub.h, MAX_PACKET_LENGTH: 4096), yet a bound.
@@ -14,6 +15,7 @@ LONGEST_PACKET = 1 << 16
 
 _DOLLAR, _HASH, _PLUS, _MINUS, _ESCAPE, _REPEAT = b"$#+-}*"
 _NOTIFICATION = ord("%")
+_SPECIAL = re.compile(rb"[$#}*]")
 
 
 class PacketError(Exception):
@@ -38,13 +40,8 @@ def checksum(body: bytes | bytearray) -> int:
 
 def frame(payload: bytes) -> bytes:
     """Return `payload` as it travels: escaped, between `$` and its checksum."""
-    body = bytearray()
-    for byte in payload:
-        if byte in b"$#}*":
-            body += bytes((_ESCAPE, byte ^ 0x20))
-        else:
-            body.append(byte)
-    return b"$%s#%02x" % (bytes(body), checksum(body))
+    body = _SPECIAL.sub(lambda found: bytes((_ESCAPE, found[0][0] ^ 0x20)), payload)
+    return b"$%s#%02x" % (body, checksum(body))
 
 
 def unescape(body: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Ask a gdb stub who it is and what its guest was doing, before gdb attaches.
+"""Ask a gdb stub who it is and what its guest was doing: the first conversation.
 
 Opening the connection stops the guest, so whether it ran must be learnt from this
 very conversation: QEMU up to 8.0 then sends a stop packet unasked (gdbstub.c,
@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 import time
-from typing import NamedTuple
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, NamedTuple
 
 from ptlive.errors import PtliveError
 from ptlive.wire.address import StubAddress, gdb_target
@@ -19,6 +20,9 @@ from ptlive.wire.holder import is_held
 from ptlive.wire.packet import PacketError
 from ptlive.wire.peer import peer_pid
 from ptlive.wire.raw import RawStub
+
+if TYPE_CHECKING:
+    import socket
 
 #: Seconds that a stub may take for one reply; a busy host may be slow.
 PATIENCE = 5.0
@@ -28,7 +32,7 @@ HANDOVER = 2.0
 
 
 class Preflight(NamedTuple):
-    """What the stub told before gdb attached; the guest is stopped since."""
+    """What the stub told first; the guest is stopped since."""
 
     gdb_target: str
     was_running: bool | None
@@ -39,9 +43,17 @@ class Preflight(NamedTuple):
 
 
 def preflight(address: str, patience: float = PATIENCE) -> Preflight:
-    """Hold one conversation with the stub at `address` and leave the guest stopped.
+    """Ask the stub at `address` what there is to know, as `hold` does, and hang up."""
+    found, connection = hold(address, patience)
+    connection.close()
+    return found
 
-    `PhyMemMode` is left off, so that gdb's own reads while it attaches are virtual;
+
+def hold(address: str, patience: float = PATIENCE) -> tuple[Preflight, socket.socket]:
+    """Ask the stub at `address` what there is to know; return the connection as well.
+
+    The guest is stopped, and stays so when the connection is closed. `PhyMemMode` is
+    left off, so that gdb's own reads while it attaches are virtual;
     the value found is returned. Raises PtliveError when nothing listens, when what
     listens is no gdb stub or answers nothing, and when it knows no `PhyMemMode`.
     """
@@ -52,12 +64,14 @@ def preflight(address: str, patience: float = PATIENCE) -> Preflight:
             raise PtliveError(f"another client holds the stub at {address}")
         time.sleep(0.01)
     connection = place.connect(patience)
-    with RawStub(connection) as stub:
+    with ExitStack() as stack:
+        stub = stack.enter_context(RawStub(connection))
         try:
+            stub.end_old_packet()
             mode = stub.ask(b"qqemu.PhyMemMode")
             if mode not in (b"0", b"1"):
                 if stub.stops:
-                    detach(stub)
+                    stub.detach()
                 raise PtliveError(
                     f"{address} is a stub without PhyMemMode "
                     "(needs QEMU's system emulator 4.1 or newer)"
@@ -74,18 +88,9 @@ def preflight(address: str, patience: float = PATIENCE) -> Preflight:
             ) from None
         except (PacketError, OSError) as error:
             raise PtliveError(f"what listens on {address} is no gdb stub: {error}") from None
+        stack.pop_all()
     was_running = _was_running(bool(stub.stops), version, status)
-    return Preflight(target, was_running, int(mode), version, pid)
-
-
-def detach(stub: RawStub) -> None:
-    """Let go of the guest, which runs from then on.
-
-    Once any client has said `multiprocess+`, QEMU wants the process named
-    (gdbstub.c, handle_detach); before 4.0 it knows no processes.
-    """
-    if stub.ask(b"D;1") != b"OK":
-        stub.ask(b"D")
+    return Preflight(target, was_running, int(mode), version, pid), connection
 
 
 def _spaced(version: str) -> str:

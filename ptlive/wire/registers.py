@@ -1,4 +1,4 @@
-"""Where each register stands in the stub's `g` packet, as gdb understood the stub's XML.
+"""Where each register stands in the stub's `g` packet.
 
 QEMU's numbers and offsets have moved between versions, so they are looked up by name.
 """
@@ -33,17 +33,28 @@ class Register:
 class RegisterLayout:
     """The stub's integer registers by name: general, segment, control, and bases.
 
-    `text` is what gdb's `maint print remote-registers` prints. Raises PtliveError
-    when it holds no x86-64 registers.
+    `registers` may hold wider ones, which are left out. Raises PtliveError when they are
+    not those of an x86-64.
     """
 
-    def __init__(self, text: str) -> None:
-        self.registers: dict[str, Register] = {}
-        for name, size, number, offset in _LINE.findall(text):
-            if int(size) <= _WIDEST_INTEGER:
-                self.registers[name] = Register(int(number), int(offset), int(size))
+    def __init__(self, registers: Mapping[str, Register]) -> None:
+        self.registers = {
+            name: register
+            for name, register in registers.items()
+            if register.size <= _WIDEST_INTEGER
+        }
         if not {"rip", "eflags", "cs", "cr0", "cr3", "cr4", "efer"} <= self.registers.keys():
             raise PtliveError("the stub describes no x86-64 registers: is this a 64-bit QEMU?")
+
+    @classmethod
+    def from_gdb(cls, text: str) -> RegisterLayout:
+        """Read what gdb's `maint print remote-registers` prints: how it understood the XML."""
+        return cls(
+            {
+                name: Register(int(number), int(offset), int(size))
+                for name, size, number, offset in _LINE.findall(text)
+            }
+        )
 
     def decode(self, packet: str) -> dict[str, int]:
         """Return the values in a `g` packet's reply, by name.

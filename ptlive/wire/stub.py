@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ptlive.arrays import U8, U64, Bool
 
@@ -102,5 +102,19 @@ class Stub(Protocol):
 
         It runs afterwards if `resume`, and stays stopped if not. Closing twice does
         nothing.
+        """
+        ...
+
+
+@runtime_checkable
+class StreamingStub(Stub, Protocol):
+    """A stub that hands over what it reads as it arrives."""
+
+    def stream_physical(self, addresses: U64, length: int) -> Iterator[tuple[U8, Bool]]:
+        """Yield what `read_physical` would return, some rows at a time, in the order asked.
+
+        A piece is good until the next one is asked for. Nothing else may be asked of the
+        stub before the last piece has come; else the rest is lost, and asking for the
+        next piece raises PtliveError.
         """
         ...

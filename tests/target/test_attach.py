@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -17,10 +18,13 @@ from ptlive.arrays import u64
 from ptlive.errors import PtliveError
 from ptlive.target.attach import attach
 from ptlive.wire.gdb_stub import GdbStub
+from ptlive.wire.packet_stub import PacketStub
 from tests.qemu_process import PATTERN_AT, RAM_BYTES, Qemu, still_guest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+Transport = Literal["stub", "gdb"]
 
 pytestmark = pytest.mark.qemu
 
@@ -31,7 +35,7 @@ from ptlive.arrays import u64
 from ptlive.target.attach import attach
 from ptlive.target.process import orderly_signals
 print("imported", flush=True)
-with orderly_signals(), attach(sys.argv[1]) as target:
+with orderly_signals(), attach(sys.argv[1], transport=sys.argv[4]) as target:
     target.memory.read(u64(0x100000, 0x200000), 4096)
     if sys.argv[2] == "change":
         stub, journal = target.stub, target.journal
@@ -54,7 +58,7 @@ with orderly_signals(), attach(sys.argv[1]) as target:
 
 @contextlib.contextmanager
 def reader(
-    guest: Qemu, change: str = "read", then: str = "sleep"
+    guest: Qemu, change: str = "read", then: str = "sleep", transport: str = "stub"
 ) -> Iterator[subprocess.Popen[str]]:
     """Run the reader; the block begins when its imports are done.
 
@@ -62,7 +66,7 @@ def reader(
     from whose exceptions nothing comes.)
     """
     with subprocess.Popen(
-        [sys.executable, "-c", READER, guest.gdb, change, then],
+        [sys.executable, "-c", READER, guest.gdb, change, then, transport],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -75,14 +79,21 @@ def reader(
             child.kill()
 
 
+@pytest.fixture(params=["stub", "gdb"])
+def transport(request: pytest.FixtureRequest) -> Transport:
+    found: Transport = request.param
+    return found
+
+
 def wait_for_line(child: subprocess.Popen[str], line: str) -> None:
     assert child.stdout is not None
     assert child.stdout.readline() == f"{line}\n"
 
 
-def test_reads_memory_and_state(guest: Qemu) -> None:
+def test_reads_memory_and_state(guest: Qemu, transport: Transport) -> None:
     before = guest.state()
-    with attach(guest.gdb) as target:
+    with attach(guest.gdb, transport=transport) as target:
+        assert target.memory_source == transport
         assert target.was_running == before[2]
         assert target.accelerator == "TCG"
         assert target.version.startswith(tuple("0123456789"))
@@ -136,12 +147,12 @@ def test_attaches_to_a_path_with_a_space(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0, 1])
-def test_leaves_phy_mem_mode_after_an_error(guest: Qemu, mode: int) -> None:
+def test_leaves_phy_mem_mode_after_an_error(guest: Qemu, mode: int, transport: Transport) -> None:
     guest.phy_mem_mode(switch_to=mode)
     before = guest.state()
 
     def fail() -> None:
-        with attach(guest.gdb) as target:
+        with attach(guest.gdb, transport=transport) as target:
             target.memory.read(u64(0), 4096)
             raise ZeroDivisionError
 
@@ -153,10 +164,12 @@ def test_leaves_phy_mem_mode_after_an_error(guest: Qemu, mode: int) -> None:
 
 @pytest.mark.parametrize("then", ["sleep", "busy"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_leaves_everything_after_a_signal(guest: Qemu, number: int, then: str) -> None:
+def test_leaves_everything_after_a_signal(
+    guest: Qemu, number: int, then: str, transport: Transport
+) -> None:
     guest.phy_mem_mode(switch_to=1)
     before = guest.state()
-    with reader(guest, "change", then) as child:
+    with reader(guest, "change", then, transport) as child:
         wait_for_line(child, "ready")
         time.sleep(0.2 if then == "busy" else 0)
         # The whole process group, as a terminal does it.
@@ -168,12 +181,14 @@ def test_leaves_everything_after_a_signal(guest: Qemu, number: int, then: str) -
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_leaves_everything_whenever_it_is_ended(guest: Qemu, number: int) -> None:
+def test_leaves_everything_whenever_it_is_ended(
+    guest: Qemu, number: int, transport: Transport
+) -> None:
     """Ends the reader at many moments of its life, before, during and after attaching."""
     guest.phy_mem_mode(switch_to=1)
     before = guest.state()
     for moment in range(10):
-        with reader(guest, "change", "busy") as child:
+        with reader(guest, "change", "busy", transport) as child:
             time.sleep(0.03 * moment)
             child.send_signal(number)
             assert child.wait(20) != 0
@@ -222,8 +237,14 @@ def test_refuses_a_second_client_without_disturbing_the_first(guest: Qemu) -> No
 def test_names_gdb_when_it_is_missing(guest: Qemu, monkeypatch: pytest.MonkeyPatch) -> None:
     before = guest.state()
     monkeypatch.setenv("PATH", "/nonexistent")
-    with pytest.raises(PtliveError, match="gdb is not installed"), attach(guest.gdb):
+    with (
+        pytest.raises(PtliveError, match="gdb is not installed"),
+        attach(guest.gdb, transport="gdb"),
+    ):
         pass
+    # Nobody else needs it.
+    with attach(guest.gdb) as target:
+        assert target.memory.read(u64(PATTERN_AT), 8)[1].all()
     assert guest.state() == before
 
 
@@ -283,7 +304,7 @@ def test_guest_is_put_back_when_gdb_is_killed(guest: Qemu) -> None:
     before = guest.state()
 
     def lose_gdb() -> None:
-        with attach(guest.gdb) as target:
+        with attach(guest.gdb, transport="gdb") as target:
             stub = target.stub
             assert isinstance(stub, GdbStub)
             old = target.memory.read(u64(0x300000), 8)[0].tobytes()
@@ -295,3 +316,38 @@ def test_guest_is_put_back_when_gdb_is_killed(guest: Qemu) -> None:
     with pytest.raises(PtliveError, match="gdb ended"):
         lose_gdb()
     assert guest.state() == before
+
+
+def test_guest_is_put_back_when_the_connection_is_lost(guest: Qemu) -> None:
+    before = guest.state()
+
+    def lose_connection() -> None:
+        with attach(guest.gdb) as target:
+            stub = target.stub
+            assert isinstance(stub, PacketStub)
+            old = target.memory.read(u64(0x300000), 8)[0].tobytes()
+            target.journal.record_memory(0x300000, old)
+            stub.write_physical([(0x300000, b"new data")])
+            stub._raw._socket.shutdown(socket.SHUT_RDWR)
+            stub.registers(1)
+
+    with pytest.raises(PtliveError, match="QEMU closed the connection"):
+        lose_connection()
+    assert guest.state() == before
+
+
+def test_the_next_client_is_not_disturbed_by_a_killed_one(guest: Qemu) -> None:
+    """A client that is killed amid a bulk read leaves QEMU in the middle of a packet."""
+    before = guest.state()
+    for moment in range(5):
+        with reader(guest, "read", "busy") as child:
+            wait_for_line(child, "ready")
+            for pid in guards(guest):
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.02 * moment)
+            child.kill()
+            child.wait()
+        with attach(guest.gdb, was_running=before[2]) as target:
+            [row] = target.memory.read(u64(PATTERN_AT), 8)[0]
+            assert row.tobytes() == PATTERN_AT.to_bytes(8, "little")
+        assert guest.state() == before

@@ -12,8 +12,11 @@ import pytest
 
 from ptlive.errors import PtliveError
 from ptlive.target.guard import Guard
+from ptlive.wire.address import StubAddress
 from ptlive.wire.gdb import GdbMi
-from ptlive.wire.packet import frame
+from ptlive.wire.holder import is_held
+from ptlive.wire.packet import PacketError, frame
+from ptlive.wire.raw import RawStub
 from tests.wire.fake_stub import FakeStub
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STOPPED = frame(b"T02thread:p01.01;")
+# What is asked to learn where the answers to the client before end.
+TAKING_OVER = b"qXfer:features:read:target.xml:0,6"
 
 
 @pytest.fixture
@@ -50,6 +55,38 @@ def test_reports_what_the_stub_told(running_stub: FakeStub, gdb: GdbMi) -> None:
     assert gdb.process.poll() is None
 
 
+def test_hands_its_connection_over_where_there_is_no_gdb(running_stub: FakeStub) -> None:
+    guard = Guard(running_stub.address)
+    assert guard.preflight().was_running
+    with RawStub(guard.take_connection(), patience=5) as stub:
+        assert stub.ask(b"qqemu.PhyMemMode") == b"0"
+    # Nobody else can come in between.
+    assert is_held(StubAddress.parse(running_stub.address))
+    assert guard.close(release=True)
+    assert not is_held(StubAddress.parse(running_stub.address))
+
+
+@pytest.mark.parametrize("hang_up", [True, False])
+def test_ends_the_connection_that_it_handed_over(running_stub: FakeStub, hang_up: bool) -> None:
+    guard = Guard(running_stub.address)
+    guard.preflight()
+    with RawStub(guard.take_connection(), patience=5) as stub:
+        if hang_up:
+            stub.close()
+        guard.send("memory 1000 6162")
+        assert guard.close(release=False)
+        assert after_preflight(running_stub) == [
+            TAKING_OVER,
+            b"Qqemu.PhyMemMode:1",
+            b"M1000,2:6162",
+            b"Qqemu.PhyMemMode:1",
+            b"?",
+            b"D;1",
+        ]
+        with pytest.raises((PacketError, OSError)):
+            stub.ask(b"g")
+
+
 def test_reports_what_is_wrong_in_the_same_words(tmp_path: Path, gdb: GdbMi) -> None:
     guard = Guard(f"unix:{tmp_path}/none", gdb)
     with pytest.raises(PtliveError, match=f"nothing listens on unix:{tmp_path}/none"):
@@ -71,6 +108,7 @@ def test_puts_everything_back_when_it_is_not_released(running_stub: FakeStub, gd
     assert guard.close(release=False)
     assert gdb.process.wait(5) == -signal.SIGKILL
     assert after_preflight(running_stub) == [
+        TAKING_OVER,
         b"Qqemu.PhyMemMode:1",
         b"M3000,1:64",
         b"M1000,2:6162",
@@ -91,7 +129,7 @@ def test_long_memory_is_restored_in_pieces(running_stub: FakeStub, gdb: GdbMi) -
     guard.preflight()
     guard.send(f"memory 2000 {'63' * 1500}")
     assert guard.close(release=False)
-    assert after_preflight(running_stub)[1:3] == [
+    assert after_preflight(running_stub)[2:4] == [
         b"M2000,400:" + b"63" * 1024,
         b"M2400,1dc:" + b"63" * 476,
     ]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ptlive.wire.gdb_stub import GdbStub
-from ptlive.wire.preflight import preflight
+from ptlive.wire.packet_stub import PacketStub
+from ptlive.wire.preflight import hold, preflight
 from tests.qemu_process import Qemu, still_guest
 
 if TYPE_CHECKING:
@@ -18,6 +19,21 @@ if TYPE_CHECKING:
 def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Qemu]:
     with still_guest(tmp_path_factory.mktemp("guest"), stopped=True, vcpus=2) as qemu:
         yield qemu
+
+
+@pytest.fixture(scope="module")
+def packet_guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Qemu]:
+    """Another one: a stub serves one client."""
+    with still_guest(tmp_path_factory.mktemp("guest"), stopped=True, vcpus=2) as qemu:
+        yield qemu
+
+
+@pytest.fixture(scope="module")
+def packet_stub(packet_guest: Qemu) -> Iterator[PacketStub]:
+    found, connection = hold(packet_guest.gdb)
+    stub = PacketStub(connection, found.phy_mem_mode)
+    yield stub
+    stub.close(resume=False)
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,8 @@ from ptlive.wire.packet import Decoder, Packet, frame
 if TYPE_CHECKING:
     from pathlib import Path
 
+DESCRIPTION = b'<?xml version="1.0"?><!DOCTYPE target SYSTEM "gdb-target.dtd"><target></target>'
+
 
 @dataclass
 class FakeStub:
@@ -71,7 +73,8 @@ class FakeStub:
         decoder = Decoder()
         last = b""
         while data := client.recv(4096):
-            for event in decoder.feed(data):
+            # What may stand between packets, for a stub that was left in the middle of one.
+            for event in decoder.feed(data.replace(b"#00#00", b"").replace(b"\x03", b"")):
                 if event == b"-":
                     client.sendall(self._damaged(last))
                 if self.silent or not isinstance(event, Packet):
@@ -103,6 +106,8 @@ class FakeStub:
             line = text.get(command, f"unknown command: {command!r}").encode() + b"\r\n"
             pieces = [line[:4], *(line[at : at + 1000] for at in range(4, len(line), 1000))]
             return [*(b"O" + piece.hex().encode() for piece in pieces), b"OK"]
+        if payload.startswith(b"qXfer:features:read:target.xml:0,"):
+            return [b"m" + DESCRIPTION[: int(payload.rpartition(b",")[2], 16)]]
         if payload == b"?":
             return [b"T05thread:p01.01;"]
         return [b"OK" if payload[:1] in b"DMPH" else b""]

@@ -26,7 +26,7 @@ TABLE = """\
 
 
 def test_finds_integer_registers_by_name() -> None:
-    layout = RegisterLayout(TABLE)
+    layout = RegisterLayout.from_gdb(TABLE)
     assert set(layout.registers) == {"rip", "eflags", "cs", "cr0", "cr3", "cr4", "efer"}
     assert layout.registers["cr3"] == Register(number=29, offset=204, size=8)
 
@@ -35,7 +35,7 @@ def test_decodes_little_endian_at_the_offsets() -> None:
     packet = bytearray(236)
     packet[204:212] = (0xFEDCBA9876543210).to_bytes(8, "little")
     packet[136:140] = (0x246).to_bytes(4, "little")
-    values = RegisterLayout(TABLE).decode(packet.hex())
+    values = RegisterLayout.from_gdb(TABLE).decode(packet.hex())
     assert values["cr3"] == 0xFEDCBA9876543210
     assert values["eflags"] == 0x246
     assert values["rip"] == 0
@@ -43,29 +43,29 @@ def test_decodes_little_endian_at_the_offsets() -> None:
 
 def test_leaves_out_what_the_stub_cannot_read() -> None:
     packet = "00" * 204 + "xx" * 8 + "00" * 24
-    assert "cr3" not in RegisterLayout(TABLE).decode(packet)
+    assert "cr3" not in RegisterLayout.from_gdb(TABLE).decode(packet)
 
 
 def test_makes_packets_in_the_order_given() -> None:
-    packets = RegisterLayout(TABLE).write_packets({"cr3": 0x1122334455667788, "eflags": 2})
+    packets = RegisterLayout.from_gdb(TABLE).write_packets({"cr3": 0x1122334455667788, "eflags": 2})
     assert packets == ["P1d=8877665544332211", "P11=02000000"]
 
 
 def test_refuses_a_register_that_is_not_there() -> None:
     with pytest.raises(PtliveError, match="the stub has no register pkru"):
-        RegisterLayout(TABLE).write_packets({"pkru": 0})
+        RegisterLayout.from_gdb(TABLE).write_packets({"pkru": 0})
 
 
 def test_refuses_a_value_that_does_not_fit() -> None:
     with pytest.raises(OverflowError):
-        RegisterLayout(TABLE).write_packets({"cs": 1 << 32})
+        RegisterLayout.from_gdb(TABLE).write_packets({"cs": 1 << 32})
 
 
 def test_refuses_a_short_packet() -> None:
     with pytest.raises(PtliveError, match="registers end before"):
-        RegisterLayout(TABLE).decode("00" * 210)
+        RegisterLayout.from_gdb(TABLE).decode("00" * 210)
 
 
 def test_refuses_another_architecture() -> None:
     with pytest.raises(PtliveError, match="no x86-64 registers"):
-        RegisterLayout(" pc   0    0    0   8 *1   0   0\n")
+        RegisterLayout.from_gdb(" pc   0    0    0   8 *1   0   0\n")

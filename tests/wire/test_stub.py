@@ -20,10 +20,16 @@ DATA = 0x9000
 NOP = b"\x90"
 
 
-@pytest.fixture(params=["arrays", pytest.param("gdb", marks=pytest.mark.qemu)])
+@pytest.fixture(
+    params=[
+        "arrays",
+        pytest.param("gdb", marks=pytest.mark.qemu),
+        pytest.param("packets", marks=pytest.mark.qemu),
+    ]
+)
 def stub(request: pytest.FixtureRequest) -> Stub:
-    if request.param == "gdb":
-        held: Stub = request.getfixturevalue("gdb_stub")
+    if request.param != "arrays":
+        held: Stub = request.getfixturevalue(f"{request.param.removesuffix('s')}_stub")
         return held
     return MemoryStub(np.zeros(RAM_BYTES, np.uint8), vcpus=2)
 
