@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptlive.errors import PtliveError
-from ptlive.wire.qmp import parse_address
+from ptlive.wire.address import parse_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

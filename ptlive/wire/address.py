@@ -1,4 +1,4 @@
-"""Where a gdb stub listens: `HOST:PORT` or `unix:PATH`, as the user writes it."""
+"""Where a gdb stub or QMP listens: `HOST:PORT` or `unix:PATH`, as the user writes it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,21 @@ import socket
 from typing import NamedTuple
 
 from ptlive.errors import PtliveError
+
+_EXPECTED = "{!r} is no address: HOST:PORT or unix:PATH is expected"
+
+
+def parse_address(text: str) -> str | tuple[str, int]:
+    """Return the path of `unix:PATH`, or host and port of `HOST:PORT`, `:PORT`, `[IPV6]:PORT`.
+
+    A host that is left out is this machine. Raises PtliveError for anything else.
+    """
+    if text.startswith("unix:") and len(text) > len("unix:"):
+        return text.removeprefix("unix:")
+    host, colon, port = text.rpartition(":")
+    if colon and port.isascii() and port.isdigit() and int(port) < 1 << 16:
+        return host.strip("[]") or "127.0.0.1", int(port)
+    raise PtliveError(_EXPECTED.format(text))
 
 
 class StubAddress(NamedTuple):
@@ -18,18 +33,17 @@ class StubAddress(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> StubAddress:
-        """Read `HOST:PORT`, `:PORT` (localhost), `[IPV6]:PORT` or `unix:PATH`.
+        """Read `HOST:PORT`, `:PORT` (this machine), `[IPV6]:PORT` or `unix:PATH`.
 
         Raises PtliveError for anything else.
         """
-        if text.startswith("unix:") and len(text) > len("unix:"):
-            return cls(text, path=text.removeprefix("unix:"))
-        host, colon, port = text.rpartition(":")
-        if colon and port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16:
-            return cls(text, host=host.strip("[]") or "localhost", port=int(port))
-        raise PtliveError(
-            f"{text!r} is no address of a gdb stub: HOST:PORT or unix:PATH is expected"
-        )
+        place = parse_address(text)
+        if isinstance(place, str):
+            return cls(text, path=place)
+        host, port = place
+        if not port:
+            raise PtliveError(_EXPECTED.format(text))
+        return cls(text, host=host, port=port)
 
     def connect(self, timeout: float) -> socket.socket:
         """Open a connection; every later call on it waits `timeout` seconds at most.

@@ -11,25 +11,13 @@ import socket
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from ptlive.errors import PtliveError
+from ptlive.wire.address import parse_address
 from ptlive.wire.peer import peer_pid
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 _T = TypeVar("_T")
-
-
-def parse_address(text: str) -> str | tuple[str, int]:
-    """Return the socket path of `unix:PATH`, or (host, port) of `HOST:PORT`.
-
-    Raises PtliveError for anything else.
-    """
-    if text.startswith("unix:") and len(text) > len("unix:"):
-        return text.removeprefix("unix:")
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65535:
-        raise PtliveError(f"'{text}' is no address: give HOST:PORT or unix:PATH")
-    return host.strip("[]") or "127.0.0.1", int(port)
 
 
 class Qmp:

@@ -150,7 +150,7 @@ def test_a_full_queue_is_no_stub(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "host", "port"),
-    [("localhost:1234", "localhost", 1234), (":99", "localhost", 99), ("[::1]:7", "::1", 7)],
+    [("localhost:1234", "localhost", 1234), (":99", "127.0.0.1", 99), ("[::1]:7", "::1", 7)],
 )
 def test_reads_a_tcp_address(text: str, host: str, port: int) -> None:
     place = StubAddress.parse(text)

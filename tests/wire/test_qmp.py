@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ptlive.errors import PtliveError
-from ptlive.wire.qmp import Qmp, parse_address
+from ptlive.wire.address import parse_address
+from ptlive.wire.qmp import Qmp
 
 if TYPE_CHECKING:
     from ptlive.target.running import Guest
@@ -104,5 +105,5 @@ def test_addresses(text: str, place: object) -> None:
 
 @pytest.mark.parametrize("text", ["", "unix:", "localhost", "localhost:", "localhost:x", "h:65536"])
 def test_no_addresses(text: str) -> None:
-    with pytest.raises(PtliveError, match="is no address: give HOST:PORT or unix:PATH"):
+    with pytest.raises(PtliveError, match="is no address: HOST:PORT or unix:PATH is expected"):
         parse_address(text)
