@@ -16,6 +16,9 @@ NOTE = 'echo "$(basename "$0") $*" >> "$CALLS"\n'
 PYTHON = """\
 case "$*" in
 "-m venv"*) mkdir -p .venv/bin; cp "$0" .venv/bin/python; rm -f .venv/ptlive-setup ;;
+*"import matplotlib"*) [ ! -e "$STATE/no-matplotlib" ] ;;
+*"import numba"*) [ ! -e "$STATE/no-numba" ] ;;
+*"[fast]"*) [ ! -e "$STATE/no-numba-anywhere" ] ;;
 *ensurepip*) [ ! -e "$STATE/no-ensurepip" ] ;;
 *ptlive.guests*) [ ! -e "$STATE/no-linux" ] ;;
 esac
@@ -189,3 +192,23 @@ def test_a_linux_guest_that_cannot_be_had_is_no_failure_of_setup(computer: Compu
     code, told, called = computer.setup("--linux")
     assert (code, called) == (0, ["python -m ptlive.guests linux"])
     assert "no Linux guest" in told
+
+
+def test_what_the_benchmark_uses_is_installed_when_it_is_missing(computer: Computer) -> None:
+    computer.setup()
+    assert computer.setup("--linux", "--bench")[2] == ["python -m ptlive.guests linux"]
+    (computer.state / "no-matplotlib").touch()
+    (computer.state / "no-numba").touch()
+    extras = [PIP.replace("test", extra) for extra in ("bench", "fast")]
+    code, told, called = computer.setup("--bench")
+    assert (code, called) == (0, extras)
+    assert "installing numba into .venv" in told
+
+
+def test_the_benchmark_goes_on_without_what_cannot_be_had(computer: Computer) -> None:
+    computer.setup()
+    (computer.state / "no-numba").touch()
+    (computer.state / "no-numba-anywhere").touch()
+    code, told, called = computer.setup("--bench")
+    assert (code, called) == (0, [PIP.replace("test", "fast")])
+    assert "no numba: going on without it" in told

@@ -35,7 +35,7 @@ def point(found: Point) -> Iterator[RenderableType]:
     """Yield what was measured on one guest."""
     yield Text()
     yield Text(f"{found.label}, {found.tables:,} tables: {found.shape.meaning}", style="bold")
-    table = _table("all leaves, into arrays", "ms", "min..max", "turns")
+    table = _table("all leaves, into arrays", "ms", "turns")
     others = [name for name in _OTHERS if found.walks.spread(name)]
     for name in others:
         table.add_column(f"/ {name}", justify="right")
@@ -44,7 +44,7 @@ def point(found: Point) -> Iterator[RenderableType]:
         assert spread is not None  # it is one of the series
         ours = series.partition(",")[0] in SOURCES
         ratios = [_times(found.walks.ratio(series, other)) if ours else "" for other in others]
-        table.add_row(series, *_cells(spread), *ratios)
+        table.add_row(series, _figure(spread.median * 1e3), str(spread.count), *ratios)
     yield table
     if found.translations.series:
         yield _translations(found)
@@ -80,8 +80,8 @@ def summary(points: Sequence[Point]) -> Iterator[RenderableType]:
         meaning = (
             f"{_figure(1 / median)} times faster" if median < 1 else f"{median:.2f} times the time"
         )
-        extent = f"{_figure(spread.least)}..{_figure(spread.greatest)}"
-        table.add_row(name, _figure(median), extent, meaning)
+        extent = f"{_ratio(spread.least)}..{_ratio(spread.greatest)}"
+        table.add_row(name, _ratio(median), extent, meaning)
     yield table
     yield Text(qemu.INFO_TLB_LIMITS, style="dim")
 
@@ -125,7 +125,12 @@ def _cells(spread: Spread) -> tuple[str, str, str]:
 def _times(spread: Spread | None) -> str:
     if spread is None:
         return ""
-    return f"{_figure(spread.median)} ({_figure(spread.least)}..{_figure(spread.greatest)})"
+    return f"{_ratio(spread.median)} ({_ratio(spread.least)}..{_ratio(spread.greatest)})"
+
+
+def _ratio(value: float) -> str:
+    """Return a small ratio as one over something, which says how many times faster."""
+    return f"1/{_figure(1 / value)}" if 0 < value < 0.1 else _figure(value)
 
 
 def _figure(value: float) -> str:
