@@ -6,13 +6,13 @@ import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from ptlive.errors import PtliveError
+from ptlive.memory.cache import FrameCache
 from ptlive.paging import compiled
 from ptlive.paging.paths import Paths, leaves
 from ptlive.space import AddressSpace, open_space
@@ -27,11 +27,9 @@ from scripts.benchmark.timing import Way, WrongResultError, since
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from contextlib import AbstractContextManager
 
     from ptlive.arrays import U8, U64
     from ptlive.memory.ram_map import RamMap
-    from ptlive.target.attach import Target
     from scripts.benchmark.guest import Subject
     from scripts.benchmark.timing import Run
 
@@ -80,7 +78,8 @@ class Ours:
         Raises PtliveError where there is none.
         """
         guest = self._subject.guest
-        with Qmp(guest.qmp) as qmp, _attached(guest.gdb, source, qmp) as target:
+        by: Literal["stub", "gdb"] = "gdb" if source == "gdb" else "stub"
+        with Qmp(guest.qmp) as qmp, attach(guest.gdb, qmp=qmp, transport=by) as target:
             chosen = sources.choose(target, source, guest)
             yield open_space(target.cpus[0], chosen.memory, target.ram_map)
 
@@ -95,9 +94,7 @@ class Ours:
 
             def run() -> Mapping[str, float]:
                 last.clear()
-                forget = getattr(space.memory, "drop", None)
-                if forget:
-                    forget()
+                _forget(space)
                 begun = time.perf_counter()
                 graph, paths = _paths(space)
                 seconds = since(begun)
@@ -119,6 +116,7 @@ class Ours:
             with self.space(source) as space:
 
                 def run() -> Mapping[str, float]:
+                    _forget(space)
                     begun = time.perf_counter()
                     last[:] = [space.translate(va).pa]
                     return {name: since(begun)}
@@ -133,22 +131,19 @@ class Ours:
         """Have a twin make every kind of access to every leaf and hole, and compare."""
         guest = self._subject.guest
         with Qmp(guest.qmp) as qmp, attach(guest.gdb, qmp=qmp) as target:
-            space = open_space(target.cpus[0], target.memory, target.ram_map)
             begun = time.perf_counter()
-            choice = choose((twin.ORACLE,), target, [space], guest)
+            fastest = sources.with_source(target, sources.choose(target, sources.AUTO, guest))
+            space = open_space(fastest.cpus[0], fastest.memory, fastest.ram_map)
+            choice = choose((twin.ORACLE,), fastest, [space], guest)
             plan = Plan(choice.oracles, guest=guest, ram=choice.ram, version=choice.version)
-            report = verify(target, choice.spaces[0], plan)
+            report = verify(fastest, choice.spaces[0], plan)
             return Verified(sum(report.accesses.values()), since(begun), report.disagreed)
 
 
-def _attached(address: str, source: str, qmp: Qmp) -> AbstractContextManager[Target]:
-    """Attach by the transport that goes with a source."""
-    if "transport" not in signature(attach).parameters:
-        if source == "stub":
-            raise PtliveError("this version of ptlive has only gdb as its transport")
-        return attach(address, qmp=qmp)
-    chosen: dict[str, Any] = {"transport": "gdb" if source == "gdb" else "stub"}
-    return attach(address, qmp=qmp, **chosen)
+def _forget(space: AddressSpace) -> None:
+    """Drop what earlier walks have read, where something keeps that."""
+    if isinstance(space.memory, FrameCache):
+        space.memory.drop()
 
 
 def _paths(space: AddressSpace) -> tuple[float, Paths]:
