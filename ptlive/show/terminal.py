@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import os
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -12,6 +13,9 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+# So many lines are written at once.
+_BLOCK = 4096
 
 
 @functools.cache
@@ -55,26 +59,41 @@ def verdict(text: str, good: bool | None) -> Text:
 
 
 def columns(header: Sequence[str], rows: Sequence[Sequence[str]], right: str = "") -> Iterator[str]:
-    """Yield the header and the rows in aligned columns.
+    """Yield the header and the rows in aligned columns; see `aligned`."""
+    cells = zip(header, *rows, strict=True)
+    return aligned(header, [column[1:] for column in cells], right)
+
+
+def aligned(
+    header: Sequence[str], table: Sequence[Sequence[str]], right: str = ""
+) -> Iterator[str]:
+    """Yield the header and the rows of a table that is given by columns.
 
     right: one character for each column, ">" where it is aligned to the right.
     Much faster than a table that measures each cell's width on the terminal:
-    a map may have a hundred thousand rows, and all of its cells are ASCII.
+    a map may have a million rows, and all of its cells are ASCII.
     """
-    widths = [max(map(len, cells)) for cells in zip(header, *rows, strict=True)]
-    right = right.ljust(len(widths))
-    fields = [
-        f"{{:{'>' if side == '>' else '<'}{width}}}"
-        for side, width in zip(right, widths, strict=True)
-    ]
-    line = "  ".join(fields)
-    for cells in (header, *rows):
-        yield line.format(*cells).rstrip()
+    cells = list(zip(header, table, strict=True))
+    widths = [max(len(name), max(map(len, column), default=0)) for name, column in cells]
+    line = "  ".join(
+        f"%{'' if side == '>' else '-'}{width}s"
+        for side, width in zip(right.ljust(len(widths)), widths, strict=True)
+    )
+    yield (line % tuple(header)).rstrip()
+    for row in zip(*table, strict=True):
+        yield (line % row).rstrip()
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print many lines at once, the first as a heading."""
-    first, *rest = lines
-    stdout().print(heading(first))
-    if rest:
-        stdout().out("\n".join(rest), highlight=False)
+    """Print lines as they come, the first as a heading."""
+    rest = iter(lines)
+    stdout().print(heading(next(rest)))
+    write_lines(rest)
+
+
+def write_lines(lines: Iterable[str]) -> None:
+    """Write many lines of plain text to standard output, as they come."""
+    rest = iter(lines)
+    while block := list(islice(rest, _BLOCK)):
+        # Rich looks at each character of what it prints.
+        stdout().file.write("\n".join([*block, ""]))

@@ -53,11 +53,11 @@ def test_no_regions_are_a_heading() -> None:
     ram = PlainRam(FRAME)
     empty = regions(walk(make_levels(4), ram, u64(0)), lambda pa, _: pa.astype(np.uint8))
     assert len(list(show.lines(empty, TARGETS))) == 1
-    assert show.as_json(empty, TARGETS) == []
+    assert list(show.as_json(empty, TARGETS)) == []
 
 
 def test_json_has_the_keys_of_its_schema() -> None:
-    value = show.as_json(found(), TARGETS)
+    value = list(show.as_json(found(), TARGETS))
     keys = ["va", "last_va", "pa", "contiguous", "pages", "rights", "attributes", "target", "area"]
     assert all(list(region) == keys for region in value)
     assert value[0] == {
