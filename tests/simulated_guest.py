@@ -149,7 +149,7 @@ class Guest:
             was_running=True,
             pid=None,
             qmp=None,
-            memory_source="gdb",
+            memory_source="stub",
         )
 
     def space(self, **how: Any) -> AddressSpace:

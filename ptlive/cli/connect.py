@@ -149,7 +149,7 @@ def _held(place: Place, options: TargetOptions) -> Iterator[Target]:
             yield stack.enter_context(attach_by_qmp(qmp, live=options.live))
             return
         try:
-            held = stack.enter_context(attach(place.gdb, qmp=qmp))
+            held = stack.enter_context(attach(place.gdb, qmp=qmp, transport=place.transport))
         except PtliveError as error:
             if place.name != DEFAULT:
                 raise

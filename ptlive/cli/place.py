@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ptlive.cli.options import NO_STUB
 from ptlive.errors import PtliveError
 from ptlive.target import running
-from ptlive.target.sources import QMP
+from ptlive.target.sources import GDB, QMP
 
 if TYPE_CHECKING:
     from ptlive.cli.options import TargetOptions
@@ -23,12 +23,14 @@ class Place:
 
     gdb: its stub's address, None to leave the stub alone; qmp: its QMP's
     name: what to call it; guest: the bundled guest that it is
+    transport: who carries the packets to the stub
     """
 
     gdb: str | None
     qmp: str | None
     name: str
     guest: Guest | None
+    transport: Literal["stub", "gdb"] = "stub"
 
 
 def find_place(options: TargetOptions) -> Place:
@@ -52,4 +54,4 @@ def find_place(options: TargetOptions) -> Place:
         )
     name = guest.name if guest and not address else address or (qmp if stubless else None)
     gdb = None if stubless else address or (guest.gdb if guest else DEFAULT)
-    return Place(gdb, qmp, name or DEFAULT, guest)
+    return Place(gdb, qmp, name or DEFAULT, guest, "gdb" if options.memory == GDB else "stub")

@@ -145,7 +145,7 @@ def test_a_stub_without_phymemmode(tmp_path: Path, mode: str) -> None:
 def test_gdb_is_missing(tmp_path: Path) -> None:
     with still_guest(tmp_path) as qemu:
         before = qemu.state()
-        said = refused("map", "--gdb", qemu.gdb, PATH="/nonexistent")
+        said = refused("map", "--gdb", qemu.gdb, "--memory", "gdb", PATH="/nonexistent")
         assert said == "gdb is not installed (Debian: apt install gdb)"
         assert qemu.state() == before
 

@@ -127,7 +127,7 @@ def test_every_json_has_the_same_envelope(
     value = json.loads(ptlive(*command, "--gdb", "x:1", "--json").out)
     assert list(value) == ["schema", "guest", "memory", "accelerator", "notes", "roots"]
     assert value["schema"] == f"ptlive.{command[0]}/1"
-    assert (value["guest"], value["memory"], value["accelerator"]) == ("x:1", "gdb", "TCG")
+    assert (value["guest"], value["memory"], value["accelerator"]) == ("x:1", "stub", "TCG")
     (root,) = value["roots"]
     assert list(root) == ["root", "format", "origin", "result"]
     assert (root["root"], root["format"], root["origin"]) == ("0x0", "x86-64-4level", "cr3")
@@ -192,7 +192,7 @@ def test_verbose_tells_root_format_vcpu_memory_and_time(
     first, *why, last = ptlive("translate", HERE, "-v", "--gdb", "x:1").err.splitlines()
     for words in ("x:1", "QEMU 7.2.22", "TCG", "vCPU 1", "root 0x0 (cr3)", "x86-64-4level"):
         assert words in first
-    assert "memory by gdb" in first
+    assert "memory by stub" in first
     assert why == [
         "ptlive: memory not shared: the guest's RAM is not shared",
         "ptlive: memory not proc: QEMU's process is not known: it runs elsewhere, or as another "
