@@ -17,13 +17,17 @@ from ptlive.target.sources import host_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ptlive.arrays import Memory
     from ptlive.memory.open_file import OpenFile
     from ptlive.target.attach import Target
     from ptlive.target.running import Guest
 
 FRAME = 1 << 12
-# Measured, bytes a second: QEMU writes a file, and we read it; gdb reads.
-_SAVED, _READ = 600e6, 8e6
+# Measured, bytes a second: QEMU writes a file, and we read it; what reads piece by piece.
+_SAVED = 600e6
+_READ = {"shared": 1e9, "proc": 1e9, "qmp": 300e6, "stub": 60e6, "gdb": 8e6}
+# Those that need no cache, which would hold all RAM once more.
+_DIRECT = ("shared", "proc")
 
 
 @dataclass
@@ -31,7 +35,7 @@ class Ram:
     """The RAM of an attached guest, as the twin can have it.
 
     way: SHARED (its file, in place), COPIED (from its file), SAVED (QEMU writes it),
-        or READ (through the stub)
+        or READ (through what reads its memory)
     seconds: how long it takes, estimated; why: why not a better way
     folder: where QEMU can write a file for us
     """
@@ -64,8 +68,7 @@ class Ram:
                     target.stub.monitor, self.layout, self.folder, announce, progress
                 )
             else:
-                memory = BoundedMemory(StubMemory(target.stub), target.ram_map)
-                self.file = capture.read(memory, self.layout, progress)
+                self.file = capture.read(_memory(target), self.layout, progress)
         return self.file
 
 
@@ -90,7 +93,13 @@ def find_ram(target: Target, guest: Guest | None = None) -> Ram:
     if folder is not None:
         return Ram(target, layout, Ram.SAVED, layout.size / _SAVED, why, folder)
     why = f"{why}, and QEMU saves it to no file here ({why_not})"
-    return Ram(target, layout, Ram.READ, layout.size / _READ, why)
+    return Ram(target, layout, Ram.READ, layout.size / _READ[target.memory_source], why)
+
+
+def _memory(target: Target) -> Memory:
+    if target.memory_source in _DIRECT:
+        return target.memory
+    return BoundedMemory(StubMemory(target.stub), target.ram_map)
 
 
 def _shared(target: Target, layout: Layout, guest: Guest | None) -> tuple[OpenFile | None, str]:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pytest
@@ -21,6 +21,7 @@ from ptlive.guests.menu_lines import read_menu
 from ptlive.memory import capture
 from ptlive.oracle.twin.fork import FOUR_GB
 from ptlive.space import open_space
+from ptlive.target import sources
 from ptlive.target.attach import attach
 from ptlive.verify.choice import choose
 from ptlive.verify.run import Plan, verify
@@ -114,15 +115,29 @@ def test_with_a_shared_file_and_qmp_all_is_known(tmp_path: Path) -> None:
         assert qmp.running()
 
 
-@pytest.mark.long
-def test_the_stubs_reads_are_the_last_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("source", "least", "most"),
+    [("stub", 1, 3), ("proc", 0, 1), pytest.param("gdb", 10, 20, marks=pytest.mark.long)],
+)
+def test_what_reads_memory_is_the_last_way(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    source: str,
+    least: int,
+    most: int,
+) -> None:
     monkeypatch.setattr(capture, "folders", lambda room: ["/nowhere"])
-    with own_qemu(tmp_path, "-m", "96M", "-cpu", "max") as qemu, attach(qemu.gdb) as target:
+    transport: Literal["stub", "gdb"] = "gdb" if source == "gdb" else "stub"
+    with (
+        own_qemu(tmp_path, "-m", "96M", "-cpu", "max") as qemu,
+        attach(qemu.gdb, transport=transport) as held,
+    ):
+        target = sources.with_source(held, sources.choose(held, source))
         space, plan = about_the_menu(target)
         ram = find_ram(target)
         assert ram.way == Ram.READ
         assert "cannot keep a file in /nowhere" in ram.why
-        assert 10 < ram.seconds < 20
+        assert least < ram.seconds < most
         agree(verify(target, space, Plan(oracles=("twin",), va=plan.va, ram=ram)))
 
 
@@ -202,6 +217,7 @@ def test_the_qmp_of_another_guest_is_refused(tmp_path: Path) -> None:
 KILLED = """
 import sys
 from ptlive.memory import capture
+from ptlive.target import sources
 from ptlive.target.attach import attach
 from ptlive.verify.twins.ram import find_ram
 with attach(sys.argv[1]) as target:
