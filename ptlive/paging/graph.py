@@ -149,13 +149,24 @@ class Floor:
         grouped = self.fmt.level(self.lvl).leaf_bits
         return np.maximum(grouped(self.entry[edges]), shift) if grouped else shift
 
+    def edge_at(self, position: Index) -> Index:
+        """Return which edge stands at each position, -1 for none."""
+        total = int(self.start[-1])
+        if position.size > total // _MANY:
+            at_all = np.full(total, -1, dtype=np.intp)
+            at_all[self.position] = np.arange(self.position.size)
+            return at_all[position]
+        return _find(self.position, position)
+
     def value(self, position: Index) -> U64:
         """Return the entry at each position, uint64[n]."""
         value = np.zeros(position.size, dtype=np.uint64)
-        for known, entry in ((self.position, self.entry), self.rest):
-            if known.size:
-                at = np.minimum(np.searchsorted(known, position), known.size - 1)
-                value = np.where(known[at] == position, entry[at], value)
+        edge = self.edge_at(position)
+        is_edge = edge >= 0
+        value[is_edge] = self.entry[edge[is_edge]]
+        others = np.flatnonzero(~is_edge)
+        kept = _find(self.rest.position, position[others])
+        value[others[kept >= 0]] = self.rest.entry[kept[kept >= 0]]
         return value
 
     def select(self, nodes: Index, kinds: Collection[Kind]) -> Selection:
@@ -246,6 +257,9 @@ class Floor:
         return replace(self, **kept, rest=Rest(position[order], entry[order]))
 
 
+# To look for this part of all entries, a table of them is faster than a search for each.
+_MANY = 16
+
 # Of no kind: it belongs to the leaf of a neighbour.
 _CONTINUING = 255
 
@@ -256,6 +270,14 @@ def _among(kind: U8, kinds: Collection[Kind]) -> Bool:
     for one in kinds:
         chosen |= kind == np.uint8(one)
     return chosen
+
+
+def _find(known: Index, wanted: Index) -> Index:
+    """Return where each wanted number stands among the known ones, ascending; -1 if nowhere."""
+    if not known.size:
+        return np.full(wanted.size, -1, dtype=np.intp)
+    at = np.minimum(np.searchsorted(known, wanted), known.size - 1)
+    return np.where(known[at] == wanted, at, -1)
 
 
 def ranges(first: Index, count: Index) -> Index:

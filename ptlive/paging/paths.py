@@ -231,7 +231,12 @@ class _Expansion:
             rights=folded,
             pa=pa,
         )
-        return paths, whole(each(ways.top), np.intp)
+        top = whole(each(ways.top), np.intp)
+        if level.leaf_bits:
+            # An entry may lie inside of a group that it does not belong to.
+            order = np.lexsort((va, top))
+            return paths.take(order), top[order]
+        return paths, top
 
     def _values(
         self, floor: Floor, position: Index, edge: Index | slice, above: U64

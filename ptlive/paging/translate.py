@@ -90,7 +90,10 @@ def translate(fmt: Format, memory: Memory, root: U64, va: U64) -> Translations:
 
     Raises PtliveError if the root table lies in no RAM and no ROM.
     """
-    return lookup(walk(fmt, memory, root.reshape(1, -1), (va, va)), va)
+    # Tables are read whole: all addresses in the span of one of base pages are one range.
+    inside = np.uint64((1 << fmt.level(1).span_bits) - 1)
+    first = np.unique(va & ~inside)
+    return lookup(walk(fmt, memory, root.reshape(1, -1), (first, first | inside)), va)
 
 
 def lookup(graph: Graph, va: U64) -> Translations:
@@ -171,13 +174,12 @@ def _step(floor: Floor, va: U64, row: Index, node: Index) -> tuple[Steps, Index]
 
 def _edge(floor: Floor, position: Index, node: Index) -> Index:
     """Return which edge each entry is, or, of several that make one leaf, belongs to."""
-    if not floor.position.size:
-        return np.full(position.size, -1, dtype=np.intp)
+    if not floor.fmt.level(floor.lvl).leaf_bits or not floor.position.size:
+        return floor.edge_at(position)
     edge = np.maximum(np.searchsorted(floor.position, position, side="right") - 1, 0)
     away = position - floor.position[edge]
-    if floor.fmt.level(floor.lvl).leaf_bits:
-        wide = floor.leaf_bits(edge) - floor.nodes.shift[floor.node[edge]]
-        away = np.where(floor.kind[edge] == Kind.LEAF, away >> wide.astype(np.intp), away)
+    wide = floor.leaf_bits(edge) - floor.nodes.shift[floor.node[edge]]
+    away = np.where(floor.kind[edge] == Kind.LEAF, away >> wide.astype(np.intp), away)
     return np.where((away == 0) & (floor.node[edge] == node), edge, -1)
 
 
