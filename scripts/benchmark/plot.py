@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from ptlive.errors import PtliveError
@@ -98,27 +99,45 @@ def _series(
 
 
 def _label(axes: Axes, ends: list[tuple[float, float, str, str]]) -> None:
-    """Write each path's name at the end of its line, none over another."""
-    if not ends:
-        return
-    low, high = axes.get_ylim()
-    step = (high / low) ** 0.042  # the height of a line of text
-    x = max(end[0] for end in ends)
-    axes.set_xlim(right=x * 4)
-    below = 0.0
-    for _, y, name, colour in sorted(ends, key=lambda end: end[1]):
-        at = max(y, below * step)
+    """Write each path's name beside the end of its line, none over another."""
+    low, high = (math.log(limit) for limit in axes.get_ylim())
+    ends = sorted(ends, key=lambda end: end[1])
+    heights = spread_out([math.log(y) for _, y, _, _ in ends], (high - low) * 0.038)
+    for (_, _, name, colour), height in zip(ends, heights, strict=True):
         # What is ptlive's stands out from what it is compared with.
         ours = name in SOURCES
         axes.annotate(
             f"ptlive, {name}" if ours else name,
-            (x * 1.15, at),
+            (1.01, math.exp(height)),
+            xycoords=("axes fraction", "data"),
             color=colour,
             va="center",
             fontsize=9,
             fontweight="bold" if ours else "normal",
+            annotation_clip=False,
         )
-        below = at
+
+
+def spread_out(places: Sequence[float], apart: float) -> list[float]:
+    """Move ascending places as little as possible, so that each is so far from the next."""
+    # Neighbours that touch move as one group around the middle of where they belong.
+    groups: list[list[float]] = []
+    for place in places:
+        groups.append([place])
+        while len(groups) > 1 and _lowest(groups[-1], apart) < _highest(groups[-2], apart) + apart:
+            last = groups.pop()
+            groups[-1] += last
+    return [
+        _lowest(group, apart) + number * apart for group in groups for number in range(len(group))
+    ]
+
+
+def _lowest(group: Sequence[float], apart: float) -> float:
+    return sum(group) / len(group) - (len(group) - 1) * apart / 2
+
+
+def _highest(group: Sequence[float], apart: float) -> float:
+    return _lowest(group, apart) + (len(group) - 1) * apart
 
 
 def _name_shapes(axes: Axes, points: Sequence[Point]) -> None:

@@ -66,7 +66,6 @@ FULL = (
     ("mixed", 10_000),
     ("mixed", None),
     ("mixed", 300_000),
-    ("dense", 100_000),
     ("dense", None),
     ("sparse", None),
     ("lonely", None),

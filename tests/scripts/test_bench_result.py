@@ -102,6 +102,13 @@ def test_a_picture_is_drawn(tmp_path: Path) -> None:
         assert file.stat().st_size > 10_000
 
 
+def test_names_beside_lines_are_moved_as_little_as_needed() -> None:
+    assert plot.spread_out([1.0, 5.0, 9.0], 2.0) == [1.0, 5.0, 9.0]
+    assert plot.spread_out([5.0, 5.0, 20.0], 2.0) == [4.0, 6.0, 20.0]
+    assert plot.spread_out([4.0, 5.0, 5.5, 6.0], 1.0) == pytest.approx([3.625, 4.625, 5.625, 6.625])
+    assert plot.spread_out([], 1.0) == []
+
+
 def test_a_picture_of_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PtliveError, match=r"cost.doc is no picture: the name ends in .png"):
         plot.check(tmp_path / "cost.doc")
