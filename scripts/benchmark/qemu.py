@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ptlive.errors import PtliveError
-from scripts.benchmark.raw import RawPackets, RawQmp
+from scripts.benchmark.raw import RawPackets, RawQmp, commands, reads
 from scripts.benchmark.timing import Way, since
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ INFO_TLB_LIMITS = (
 
 def raw_transfer(subject: Subject, tables: U64) -> Way:
     """Have the stub send these tables, 4K each: the limit for whoever reads through it."""
+    requests = reads(tables)
 
     @contextmanager
     def opened() -> Iterator[Run]:
@@ -36,7 +37,7 @@ def raw_transfer(subject: Subject, tables: U64) -> Way:
 
             def run() -> dict[str, float]:
                 begun = time.perf_counter()
-                stub.read_tables(tables)
+                stub.read(requests)
                 return {RAW: since(begun)}
 
             yield run
@@ -68,6 +69,8 @@ def gva2gpa(subject: Subject, addresses: U64) -> list[Way]:
     """Have QEMU's debug walker translate each address: over QMP, and in packets in flight."""
     lines = [f"gva2gpa {address:#x}" for address in addresses.tolist()]
 
+    requests = commands(lines)
+
     @contextmanager
     def by_qmp() -> Iterator[Run]:
         with RawQmp(subject.qmp) as qmp:
@@ -86,7 +89,7 @@ def gva2gpa(subject: Subject, addresses: U64) -> list[Way]:
 
             def run() -> dict[str, float]:
                 begun = time.perf_counter()
-                stub.monitor(lines)
+                stub.monitor(requests)
                 return {GVA2GPA_STUB: since(begun)}
 
             yield run

@@ -42,6 +42,19 @@ def packet(payload: bytes) -> bytes:
     return b"$%s#%02x" % (payload, sum(payload) & 0xFF)
 
 
+def reads(tables: U64) -> list[bytes]:
+    """Return the packets that read these 4K tables."""
+    halves = (0, LONGEST_READ)
+    return [
+        packet(b"m%x,%x" % (at + half, LONGEST_READ)) for at in tables.tolist() for half in halves
+    ]
+
+
+def commands(lines: Sequence[str]) -> list[bytes]:
+    """Return the packets that have QEMU's monitor run these lines."""
+    return [packet(b"qRcmd," + line.encode().hex().encode()) for line in lines]
+
+
 class RawPackets:
     """A connection to a stub of a stopped guest that reads physical memory for a `with` block."""
 
@@ -63,19 +76,14 @@ class RawPackets:
         finally:
             self._socket.close()
 
-    def read_tables(self, tables: U64) -> None:
-        """Have the stub send each of these 4K tables, and throw them away."""
-        halves = (0, LONGEST_READ)
-        requests = [
-            b"m%x,%x" % (at + half, LONGEST_READ) for at in tables.tolist() for half in halves
-        ]
+    def read(self, requests: Sequence[bytes]) -> None:
+        """Have the stub answer these reads, and throw the answers away."""
         # Nothing in a reply but its end has a `#`: what is sent as such is escaped.
-        self._transfer([packet(request) for request in requests], b"#")
+        self._transfer(requests, b"#")
 
-    def monitor(self, lines: Sequence[str]) -> None:
+    def monitor(self, requests: Sequence[bytes]) -> None:
         """Have QEMU's monitor run these lines, and throw away what they print."""
         # What is printed comes as packets $O...#, in hex, before the reply itself.
-        requests = [packet(b"qRcmd," + line.encode().hex().encode()) for line in lines]
         self._transfer(requests, b"$OK#")
 
     def _transfer(self, requests: Sequence[bytes], end: bytes) -> None:

@@ -93,7 +93,7 @@ def test_each_half_of_each_table_is_asked_for_once(path: Path, serve: Serve, pie
     peer = serve(table_or_ok, piece)
     tables = np.array([0x1000 * n for n in range(1, 40)], np.uint64)
     with RawPackets(f"unix:{path}") as stub:
-        stub.read_tables(tables)
+        stub.read(raw.reads(tables))
     halves = [b"m%x,%x" % (table + half, 2048) for table in tables.tolist() for half in (0, 2048)]
     assert peer.seen[0] == b"Qqemu.PhyMemMode:1"
     assert peer.seen[1:79] == halves
@@ -109,7 +109,7 @@ def test_never_more_are_in_flight_than_allowed(
     monkeypatch.setattr(raw, "IN_FLIGHT", 8)
     peer = serve(table_or_ok, 1 << 20)
     with RawPackets(f"unix:{path}") as stub:
-        stub.read_tables(np.arange(1, 64).astype(np.uint64) << np.uint64(12))
+        stub.read(raw.reads(np.arange(1, 64).astype(np.uint64) << np.uint64(12)))
     assert 2 <= peer.most_in_flight <= 8
 
 
@@ -122,7 +122,7 @@ def test_what_the_monitor_prints_is_no_end_of_its_reply(
     peer = serve(lambda request: answers.get(request, said * 2 + packet(b"OK")), piece)
     answers |= {b"Qqemu.PhyMemMode:%d" % mode: packet(b"OK") for mode in (0, 1)}
     with RawPackets(f"unix:{path}") as stub:
-        stub.monitor([f"gva2gpa {n:#x}" for n in range(20)])
+        stub.monitor(raw.commands([f"gva2gpa {n:#x}" for n in range(20)]))
         told = [seen for seen in peer.seen if seen.startswith(b"qRcmd,")]
     asked = [bytes.fromhex(seen[6:].decode()).decode() for seen in told]
     assert asked == [f"gva2gpa {n:#x}" for n in range(20)]
