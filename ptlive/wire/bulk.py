@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ptlive.errors import PtliveError
 from ptlive.wire.bulk_requests import Requests
 from ptlive.wire.packet import PacketError, frame
 
@@ -90,7 +91,7 @@ class PhysicalPackets:
         """Yield the rows of `read`, some at a time, in order, as they arrive.
 
         A piece is good until the next one is asked for. Nothing else may be sent
-        meanwhile, or the next piece is an error.
+        meanwhile, or asking for the next piece raises PtliveError.
         """
         if length == 0 or bool((addresses > np.uint64(_PHYSICAL_END - length)).any()):
             for at in range(0, len(addresses), _PIECE_ROWS):
@@ -151,7 +152,7 @@ class _Transfer:
         piece = np.empty((min(each, total), self._length), np.uint8)
         for first in range(0, total, each):
             if self._stub.exchanges != exchange:
-                raise PacketError("something else was asked before the whole answer was read")
+                raise PtliveError("something else was asked before all of a stream was read")
             count = min(each, total - first)
             rows = piece[:count] if self._whole is None else self._whole[first : first + count]
             good = np.ones(count, np.bool_)

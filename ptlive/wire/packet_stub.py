@@ -194,10 +194,12 @@ class PacketStub:
             return
         try:
             with self._talk() as raw:
-                # An interrupted `run_to` left one.
+                # An interrupted `run_to` left one, an interrupted `step` its flags.
                 raw.remove_breakpoints()
-                mode = b"Qqemu.PhyMemMode:%d" % self._found_mode
-                _accepted([mode], [raw.ask(mode)])
+                packets = [b"Qqemu.PhyMemMode:%d" % self._found_mode]
+                if self._step_flags[0] != self._step_flags[1]:
+                    packets.append(b"Qqemu.sstep=%x" % self._step_flags[0])
+                _accepted(packets, raw.ask_all(packets))
                 if resume:
                     raw.detach()
         finally:
