@@ -93,19 +93,18 @@ def _gdb(commands: Sequence[str], limit: float, name: str) -> str:
     if not shutil.which("gdb"):
         raise PtliveError("gdb is missing: install the package gdb")
     arguments = ["gdb", "-nx", "-batch", *(part for text in commands for part in ("-ex", text))]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         arguments,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,  # so that all it starts ends with it
-    )
-    try:
-        said, _ = process.communicate(timeout=limit)
-    except subprocess.TimeoutExpired:
-        raise PtliveError(f"{name} took more than {limit:g} s and was ended") from None
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    ) as process:
+        try:
+            said, _ = process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            raise PtliveError(f"{name} took more than {limit:g} s and was ended") from None
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
     return said.decode(errors="replace")
