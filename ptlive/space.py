@@ -16,13 +16,14 @@ from ptlive.analysis.regions import Regions, regions
 from ptlive.analysis.translation import Translation, describe, first_failure, outcome
 from ptlive.errors import PtliveError
 from ptlive.memory.ram_map import Kind as Target
+from ptlive.memory.told import ToldMemory
 from ptlive.paging import control
 from ptlive.paging.access import pieces
 from ptlive.paging.translate import Translations, translate
 from ptlive.paging.walk import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ptlive.access_kind import AccessKind
     from ptlive.arrays import U8, U64, Memory
@@ -54,9 +55,17 @@ class AddressSpace:
     vcpu: int
     not_modelled: dict[str, str]
 
-    def walk(self, ranges: tuple[U64, U64] | None = None) -> Graph:
-        """Walk over ranges, everything by default. Raises PtliveError for a bad root."""
-        return walk(self.format, self.memory, self.root.reshape(1, -1), ranges)
+    def walk(
+        self,
+        ranges: tuple[U64, U64] | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> Graph:
+        """Walk over ranges, everything by default. Raises PtliveError for a bad root.
+
+        progress: told (what, done, all) where many tables are to be read
+        """
+        memory = ToldMemory(self.memory, progress) if progress else self.memory
+        return walk(self.format, memory, self.root.reshape(1, -1), ranges)
 
     def translate(self, va: U64) -> Translations:
         """Translate addresses, uint64[n]. Raises PtliveError for a bad root."""

@@ -16,6 +16,7 @@ from ptlive.show import regions as show
 from ptlive.show import words
 from ptlive.show.holes import bad_entries, bad_lines
 from ptlive.show.json import print_json
+from ptlive.show.progress import progress
 from ptlive.show.terminal import heading, print_lines, stdout
 from ptlive.space import TARGET_NAMES
 
@@ -35,8 +36,8 @@ def map_(target: TargetOptions, ranges: tuple[tuple[int, int], ...], split: str 
     mode. A physical address with "..." begins frames that do not follow each
     other.
     """
-    with connect(target) as connection:
-        graphs = [space.walk(ends(ranges)) for space in connection.spaces]
+    with connect(target) as connection, progress() as told:
+        graphs = [space.walk(ends(ranges), told) for space in connection.spaces]
     # The guest goes on from here: whoever reads the output may take their time.
     results = []
     for space, graph in zip(connection.spaces, graphs, strict=True):

@@ -21,7 +21,8 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
 
     name, elapsed = rich.TextColumn("{task.description}"), rich.TimeElapsedColumn()
     count = rich.TextColumn("{task.completed:,.0f} of {task.total:,.0f}")
-    shown = (name, rich.BarColumn(), count, elapsed)
+    remaining = rich.TimeRemainingColumn()
+    shown = (name, rich.BarColumn(), count, elapsed, "left", remaining)
     tasks = {}
     with rich.Progress(*shown, console=stderr(), transient=True) as bars:
 

@@ -111,7 +111,7 @@ def verify(
         _check_root(target, space)
     if twin.ORACLE in plan.oracles:
         still = StandStill(target)
-    graph = space.walk(plan.ranges)
+    graph = space.walk(plan.ranges, progress)
     if graph.tops.number.size == 0 and plan.va is None:
         raise PtliveError(f"no address in these ranges is canonical in {space.format.name}")
     report = Report(
