@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 NOT_SHARED = "the guest's RAM is not shared"
 _NOT_FOUND = "the file of the guest's RAM is not found"
+_NOT_SEEN = "the file of the guest's RAM is one that only QEMU's own user can find"
 # How many frames must be alike: of a file that the kernel says it is, and of another.
 _FEW, _MANY = 4, 64
 # proc(5): first-last permissions offset device inode path.
@@ -69,17 +70,21 @@ def find_file(host: Host, name: str) -> RamFile:
     mapped = _mapped(host, regions[0].first, regions[0].offset)
     size = max(region.offset + region.last - region.first + 1 for region in regions)
     why = _NOT_FOUND
+    descriptors = f"/proc/{host.pid}/fd"
+    if os.path.exists(descriptors) and not os.access(descriptors, os.R_OK | os.X_OK):
+        why = _NOT_SEEN
     # Under the names that QEMU gives it, and, unnamed or in another place, as QEMU has it open.
     for candidate in _candidates(host, mem_path):
         try:
             about = os.stat(candidate)
             if not stat.S_ISREG(about.st_mode):
                 continue
-            is_it = mapped is not None and (about.st_dev, about.st_ino) == (
-                mapped.device,
-                mapped.inode,
-            )
-            offset = mapped.offset if mapped and is_it else int(begin) if begin.isdigit() else 0
+            # Another file that holds the same now need not do so later. (Of a file the kernel
+            # may tell another device than stat does, as on btrfs, but no other inode.)
+            if mapped is not None and about.st_ino != mapped.inode:
+                continue
+            is_it = mapped is not None and about.st_dev == mapped.device
+            offset = mapped.offset if mapped else int(begin) if begin.isdigit() else 0
             if about.st_size < offset + size:
                 continue
             file = OpenFile(os.open(candidate, os.O_RDONLY | os.O_CLOEXEC))

@@ -14,11 +14,12 @@ from ptlive.memory.ram import PlainRam
 from ptlive.memory.ram_map import Kind, RamMap, Region
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ptlive.arrays import U8
 
 FRAME = 1 << 12
+NOBODY = 65534
 HIGH = 1 << 32
 ROM = 0xFFFC_0000
 # Split RAM of one backend with a stretch that the firmware locked, a second node, and a ROM.
@@ -117,3 +118,17 @@ class OwnMemory:
         if name == "share":
             return "true\r\n" if self.shared else "false\r\n"
         return f"Error: Property 'memory-backend-memfd.{name}' not found\r\n"
+
+
+def as_nobody(work: Callable[[], str]) -> str:
+    """Return what `work` says in a child that may not trace this process."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.setuid(NOBODY)
+        os.write(writing, work().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writing)
+    with os.fdopen(reading) as said:
+        return said.read()

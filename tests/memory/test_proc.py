@@ -14,14 +14,12 @@ import pytest
 from ptlive.arrays import u64
 from ptlive.errors import PtliveError
 from ptlive.memory.proc import ProcMemory, open_process
-from tests.memory.own_memory import FRAME, HIGH, NODE, ROM, OwnMemory
+from tests.memory.own_memory import FRAME, HIGH, NODE, ROM, OwnMemory, as_nobody
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from ptlive.arrays import U8, U64, Bool
-
-NOBODY = 65534
 
 
 @pytest.fixture
@@ -93,20 +91,6 @@ def test_one_whose_memory_is_other_than_the_guests(own: OwnMemory) -> None:
     open_process(host)
     with pytest.raises(PtliveError, match="does not have the guest's memory"):
         open_process(own.host(memory=Before()))
-
-
-def as_nobody(work: Callable[[], str]) -> str:
-    """Return what `work` says in a child that may not trace this process."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        os.setuid(NOBODY)
-        os.write(writing, work().encode())
-        os._exit(0)
-    os.waitpid(child, 0)
-    os.close(writing)
-    with os.fdopen(reading) as said:
-        return said.read()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from ptlive.errors import PtliveError
 from ptlive.memory import ram_file
 from ptlive.memory.ram_file import find_file
-from tests.memory.own_memory import FRAME, MAP, SIZES, OwnMemory
+from tests.memory.own_memory import FRAME, MAP, SIZES, OwnMemory, as_nobody
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +37,14 @@ def test_of_all_open_files_the_one_that_is_mapped(own: OwnMemory, name: str) -> 
     found = find_file(own.host(), name)
     assert is_file(found, own.files[name])
     assert found.offset == 0
+
+
+def test_a_file_of_the_same_content_is_another_one(own: OwnMemory) -> None:
+    with NamedTemporaryFile() as copy:
+        copy.write(own.content["ram"].tobytes())
+        copy.flush()
+        own.properties["mem-path"] = f'"{copy.name}"'
+        assert is_file(find_file(own.host(known=copy.name), "ram"), own.files["ram"])
 
 
 def test_an_empty_node_is_told_from_another_empty_file(own: OwnMemory) -> None:
@@ -119,9 +128,24 @@ def test_a_guest_that_runs_may_change_some_of_what_is_compared(own: OwnMemory) -
     assert is_file(find_file(own.host(memory=Racing(), live=True), "ram"), own.files["ram"])
 
 
-def test_a_process_that_is_gone_and_one_of_another_user(own: OwnMemory) -> None:
+def test_a_process_that_is_gone(own: OwnMemory) -> None:
     with pytest.raises(PtliveError, match="is not found"):
         find_file(own.host(pid=2**22 + 1), "ram")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+def test_a_process_of_another_user(own: OwnMemory) -> None:
+    host = own.host(pid=os.getpid())
+
+    def work() -> str:
+        try:
+            find_file(host, "ram")
+        except PtliveError as error:
+            return str(error)
+        return "it was found"
+
+    said = as_nobody(work)
+    assert said == "the file of the guest's RAM is one that only QEMU's own user can find"
 
 
 def test_the_map_of_these_tests_is_split() -> None:
