@@ -25,6 +25,7 @@ from ptlive.target import sources
 from ptlive.target.attach import attach
 from ptlive.target.by_qmp import attach_by_qmp
 from ptlive.wire.qmp import Qmp
+from tests.qemu_process import PATTERN_AT, still_guest
 from tests.verify.own_qemu import own_qemu
 
 if TYPE_CHECKING:
@@ -214,3 +215,11 @@ def test_a_guest_that_ends_meanwhile_is_one_sentence(tmp_path: Path, source: str
         pytest.raises(PtliveError, match="could not be put back"),
     ):
         work(qemu.gdb, qemu.qmp, qemu.pid)
+
+
+def test_a_stub_on_tcp_tells_its_process(tmp_path: Path) -> None:
+    with still_guest(tmp_path, tcp=True) as guest, attach(guest.gdb) as target:
+        assert target.pid == guest.process.pid
+        for name in ("shared", "proc"):
+            row = sources.choose(target, name).memory.read(u64(PATTERN_AT), 8)[0]
+            assert row.tobytes() == PATTERN_AT.to_bytes(8, "little")
