@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from ptlive.cli.connect import connect
+from ptlive.cli.connect import connect, tell_changes
 from ptlive.cli.main import DONE
 from ptlive.cli.options import RANGE, TargetOptions, target_options
 from ptlive.errors import PtliveError
@@ -38,6 +38,7 @@ def map_(target: TargetOptions, ranges: tuple[tuple[int, int], ...], split: str 
     """
     with connect(target) as connection, progress() as told:
         graphs = [space.walk(ends(ranges), told) for space in connection.spaces]
+        changes = connection.changes()
     # The guest goes on from here: whoever reads the output may take their time.
     results = []
     for space, graph in zip(connection.spaces, graphs, strict=True):
@@ -60,7 +61,9 @@ def map_(target: TargetOptions, ranges: tuple[tuple[int, int], ...], split: str 
             stdout().out(line, highlight=False)
         stdout().out(_summary(len(found), graph, counts), highlight=False)
     if target.json:
-        print_json(connection.envelope("map", results))
+        print_json(connection.envelope("map", results, changes=changes))
+    elif changes:
+        tell_changes(changes)
     return DONE
 
 

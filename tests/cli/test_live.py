@@ -180,12 +180,35 @@ def test_a_table_names_the_torn_entry(
     assert [one["index"] for one in entries if one["torn"]] == [VA >> 39 & 511]
 
 
+def test_a_map_counts_them_and_lists_the_first(
+    ptlive: Callable[..., Done],
+    guest: Guest,
+    live: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = entry_of(guest, 1) & ~0xFFF
+    change(monkeypatch, guest, {first + 8 * at: 0x1000 for at in range(100, 115)})
+    done = ptlive("map", "--live", *QMP)
+    note, *told = done.err.splitlines()
+    assert note == "ptlive: note: 15 entries were torn: the guest changed them while they were read"
+    assert told[0] == f"ptlive: torn: entry at {first + 800:#x} 0x0 -> 0x1000 (address)"
+    assert (len(told), told[-1]) == (11, "ptlive: torn: 5 more")
+    change(monkeypatch, guest, {first + 8 * at: 0x3000 for at in range(100, 115)})
+    value = json.loads(ptlive("map", "--live", *QMP, "--json").out)
+    assert [int(one["entry_pa"], 16) for one in value["torn"]] == [
+        first + 8 * at for at in range(100, 115)
+    ]
+    assert {(one["before"], one["after"]) for one in value["torn"]} == {("0x1000", "0x3000")}
+    assert [note["code"] for note in value["notes"]] == ["torn"]
+
+
 def test_nothing_is_torn_where_nothing_changes(
     ptlive: Callable[..., Done], live: list[str]
 ) -> None:
-    done = ptlive("translate", hex(VA), "--live", *QMP)
-    assert (done.status, done.err) == (0, "")
-    assert "torn" not in done.out
+    for command in (["translate", hex(VA)], ["map"], ["table", "0"]):
+        done = ptlive(*command, "--live", *QMP)
+        assert (done.status, done.err) == (0, "")
+        assert "torn" not in done.out
 
 
 @pytest.mark.parametrize(
