@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from scripts.benchmark.point import Point
 
-# Shapes that grow into each other; others are points beside the lines.
+# Shapes that grow into each other; others stand beside them.
 _LINE = ("stock", "mixed", "dense")
 # Ours in blues and greens, others in greys and reds; in the order of the legend.
 _STYLES = {
@@ -50,22 +50,34 @@ def draw(points: Sequence[Point], machine: str, file: Path) -> None:
     """Write the picture. Raises PtliveError if it cannot be written."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 6.2), layout="constrained")
-    axes = figure.add_subplot()
+    line = sorted((p for p in points if p.shape.name in _LINE), key=lambda point: point.leaves)
+    others = [point for point in points if point.shape.name not in _LINE]
+    figure = Figure(figsize=(9 + 0.8 * len(others), 6.2), layout="constrained")
+    widths = [8.0, max(0.8 * len(others), 1.0)]
+    grid = figure.add_gridspec(1, 2 if others else 1, width_ratios=widths if others else None)
+    axes = figure.add_subplot(grid[0])
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("leaves (pages of any size)")
     axes.set_ylabel("milliseconds for all of them")
     axes.set_title("Listing what is mapped: cost against size", loc="left", fontweight="bold")
-    axes.grid(visible=True, which="major", color="#e5e7eb")
-    axes.spines[["top", "right"]].set_visible(False)
+    _plain(axes)
+    beside = figure.add_subplot(grid[1], sharey=axes) if others else None
+    if beside:
+        _plain(beside)
+        _name_categories(beside, others)
     ends = []
     for name, (colour, style) in _STYLES.items():
-        end = _series(axes, points, name, colour, style)
-        if end:
-            ends.append((end[0], end[1], name, colour))
+        x, y = _milliseconds(line, name)
+        if x:
+            sizes = [line[at].leaves for at in x]
+            axes.plot(sizes, y, style, marker="o", markersize=4, color=colour)
+            ends.append((y[-1], name, colour))
+        if beside:
+            x, y = _milliseconds(others, name)
+            beside.plot(x, y, "o", color=colour, markerfacecolor="white")
     _label(axes, ends)
-    _name_shapes(axes, points)
+    _name_shapes(axes, line)
     figure.supxlabel(machine, fontsize=7, color="#6b7280")
     try:
         figure.savefig(file, dpi=150)
@@ -73,37 +85,33 @@ def draw(points: Sequence[Point], machine: str, file: Path) -> None:
         raise PtliveError(f"cannot write {file}: {error.strerror}") from error
 
 
-def _series(
-    axes: Axes, points: Sequence[Point], name: str, colour: str, style: str
-) -> tuple[float, float] | None:
-    """Draw one path; return where its line ends."""
-    measured = [
-        (point, spread) for point in points if (spread := point.walks.spread(name)) is not None
-    ]
-    line = sorted(
-        (point.leaves, spread.median * 1e3)
-        for point, spread in measured
-        if point.shape.name in _LINE
-    )
-    beside = [
-        (point.leaves, spread.median * 1e3)
-        for point, spread in measured
-        if point.shape.name not in _LINE
-    ]
-    if beside:
-        axes.plot(*zip(*beside, strict=True), "o", color=colour, markerfacecolor="white")
-    if line:
-        axes.plot(*zip(*line, strict=True), style, marker="o", markersize=4, color=colour)
-        return line[-1]
-    return None
+def _plain(axes: Axes) -> None:
+    axes.grid(visible=True, which="major", color="#e5e7eb")
+    axes.spines[["top", "right"]].set_visible(False)
 
 
-def _label(axes: Axes, ends: list[tuple[float, float, str, str]]) -> None:
+def _milliseconds(points: Sequence[Point], name: str) -> tuple[list[int], list[float]]:
+    """Return on which of the points a path was measured, and how long it took."""
+    spreads = [point.walks.spread(name) for point in points]
+    found = [(at, spread.median * 1e3) for at, spread in enumerate(spreads) if spread]
+    return [at for at, _ in found], [value for _, value in found]
+
+
+def _name_categories(axes: Axes, points: Sequence[Point]) -> None:
+    """Write below which shapes the points are of that are in no line."""
+    names = [f"{point.shape.name}\n{point.leaves:,}" for point in points]
+    axes.set_xticks(range(len(points)), names, fontsize=8)
+    axes.set_xlim(-0.6, len(points) - 0.4)
+    axes.tick_params(labelleft=False)
+    axes.set_title("other shapes", loc="left", fontsize=10)
+
+
+def _label(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
     """Write each path's name beside the end of its line, none over another."""
     low, high = (math.log(limit) for limit in axes.get_ylim())
-    ends = sorted(ends, key=lambda end: end[1])
-    heights = spread_out([math.log(y) for _, y, _, _ in ends], (high - low) * 0.038)
-    for (_, _, name, colour), height in zip(ends, heights, strict=True):
+    ends = sorted(ends)
+    heights = spread_out([math.log(y) for y, _, _ in ends], (high - low) * 0.038)
+    for (_, name, colour), height in zip(ends, heights, strict=True):
         # What is ptlive's stands out from what it is compared with.
         ours = name in SOURCES
         axes.annotate(

@@ -94,10 +94,10 @@ def test_a_picture_is_drawn(tmp_path: Path) -> None:
         point("dense", 1_000_000, plain_C=1e-2, shared=3e-2, info_tlb=2),
         point("lonely", 100_000, plain_C=0.1, shared=0.3),
     ]
-    for suffix, magic in ((".png", b"\x89PNG"), (".svg", b"<?xml")):
+    for suffix, magic, few in ((".png", b"\x89PNG", 3), (".svg", b"<?xml", 2), (".png", b"", 1)):
         file = tmp_path / f"cost{suffix}"
         plot.check(file)
-        plot.draw(points, "a machine", file)
+        plot.draw(points[-few:], "a machine", file)
         assert file.read_bytes().startswith(magic)
         assert file.stat().st_size > 10_000
 
