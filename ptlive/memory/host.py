@@ -66,4 +66,4 @@ class Host:
         frames, data = frames[valid], data[valid]
         same = (read(frames) == data).all(axis=1)
         enough = 2 * int(same.sum()) >= same.size if self.live else bool(same.all())
-        return enough, bool(data[same].any())
+        return enough and same.size > 0, bool(data[same].any())

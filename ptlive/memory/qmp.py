@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # (QEMU answers nobody meanwhile); how much is delivered at a time.
 _GAP, _PIECE, _PORTION = 1 << 19, 16 << 20, 16 << 20
 _FRAME = 1 << 12
-# How many lines of `xp` are asked for at once, of two words each.
+# How many words one `xp` is asked for.
 _WORDS = 512
 _XP = re.compile(r"0x([0-9a-f]{16})")
 
@@ -46,7 +46,7 @@ class QmpMemory:
         self._qmp, self._ram_map, self._announce = qmp, ram_map, announce
         self._folder: str | None = None
         self.why_text: str | None = None
-        """Why memory comes as text, 4 times as slow; None if it does not."""
+        """Why memory comes as text, some 3 MB a second; None if it does not."""
         try:
             self._folder = self._working_folder()
         except PtliveError as error:

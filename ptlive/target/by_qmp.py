@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from ptlive.errors import PtliveError
@@ -55,6 +55,9 @@ def attach_by_qmp(qmp: Qmp, *, live: bool = False) -> Iterator[Target]:
             was_running=qmp.running(),
             accelerator=accelerator(stub),
             version=_version(qmp),
+            notes=(f"{source.why_text}: what is read over QMP comes as text",)
+            if source.why_text
+            else (),
             pid=qmp.pid,
             qmp=qmp,
             memory_source="qmp",
@@ -87,14 +90,18 @@ class _Janitor:
                 text=True,
             )
         assert self._process.stdin is not None
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
+        except OSError:
+            raise PtliveError("the process that would remove our files has ended") from None
 
     def close(self) -> None:
         """End it; what it would remove is gone already."""
         if self._process is not None:
             assert self._process.stdin is not None
-            self._process.stdin.close()
+            with suppress(OSError):
+                self._process.stdin.close()
             self._process.wait()
 
 

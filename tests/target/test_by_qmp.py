@@ -13,6 +13,7 @@ import pytest
 
 from ptlive.arrays import u64
 from ptlive.errors import PtliveError
+from ptlive.memory import qmp as qmp_memory
 from ptlive.memory.live import Witness
 from ptlive.target import sources
 from ptlive.target.attach import attach
@@ -110,6 +111,25 @@ def test_what_is_written_while_it_is_read_is_torn(tmp_path: Path) -> None:
             torn = witness.torn()
             assert torn.entry_pa.tolist() == [PATTERN_AT + 0x3010]
             assert torn.before.tolist() == [int.from_bytes(old, "little")]
+
+
+def test_where_no_file_arrives_memory_comes_as_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As from a QEMU in a container: by the monitor's xp, and that is said."""
+    monkeypatch.setattr(qmp_memory, "folders", lambda room: [])
+    with still_guest(tmp_path, stopped=True) as guest, attach_by_qmp(guest.qmp) as target:
+        assert target.notes == (
+            "QEMU writes no file here (there is no room for a file): "
+            "what is read over QMP comes as text",
+        )
+        data, valid = target.memory.read(u64(PATTERN_AT, PATTERN_AT + 0x3003, 1 << 40), 4096)
+        assert data[0].tobytes() == PATTERN_AT.to_bytes(8, "little") * 512
+        assert data[1].tobytes() == (
+            ((PATTERN_AT + 0x3000).to_bytes(8, "little") * 512)[3:]
+            + (PATTERN_AT + 0x4000).to_bytes(8, "little")[:3]
+        )
+        assert valid.tolist() == [True, True, False]
 
 
 KILLED = """
