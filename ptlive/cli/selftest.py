@@ -11,7 +11,8 @@ import numpy as np
 from ptlive.analysis.selftest import SelftestReport
 from ptlive.cli.connect import connect, tell
 from ptlive.cli.main import DONE, FOUND
-from ptlive.cli.options import NUMBER, TargetOptions, target_options
+from ptlive.cli.options import NO_STUB, NUMBER, TargetOptions, target_options
+from ptlive.errors import PtliveError
 from ptlive.oracle.twin.qemu import version_of
 from ptlive.show import selftest as show
 from ptlive.show.json import print_json
@@ -102,6 +103,8 @@ def selftest_(
 
 def _of_guest(target: TargetOptions, seed: int, qemu: str, version: str) -> SelftestReport:
     """Change the tables of a guest's copy."""
+    if target.live:
+        raise PtliveError("a guest whose tables are copied stands still, and --live lets it run")
     begun = time.monotonic()
     with connect(target) as connection, progress() as show_progress:
         held, guest = connection.target, connection.running
@@ -111,7 +114,8 @@ def _of_guest(target: TargetOptions, seed: int, qemu: str, version: str) -> Self
         report = SelftestReport(held.accelerator, version, seed)
         for space in choice.spaces:
             root = "" if space.origin == "cr3" else f" --root {space.origin}"
-            again = f"ptlive selftest --gdb {shlex.quote(held.address)}{root} --seed {seed}"
+            door = "--gdb none --qmp" if target.gdb == NO_STUB else "--gdb"
+            again = f"ptlive selftest {door} {shlex.quote(held.address)}{root} --seed {seed}"
             fork = fork_of(held, space, guest, ram=choice.ram, qemu=qemu)
             state = next(cpu for cpu in held.cpus if cpu.vcpu == space.vcpu)
             cpu = cpu_of_guest(state, fork, held.accelerator)

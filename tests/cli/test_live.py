@@ -115,6 +115,7 @@ def test_verify_needs_a_guest_that_stands_still(
 ) -> None:
     said = refused("verify", "--live", *QMP)
     assert said == "verify needs a guest that stands still, and --live reads one that runs"
+    assert "stands still" in refused("selftest", "--gdb", "none", "--live", *QMP)
     assert live == [], "nobody was asked"
 
 

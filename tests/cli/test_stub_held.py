@@ -89,6 +89,14 @@ def test_oracles_that_only_read_agree(
     assert root["result"]["disagreements"] == []
 
 
+@pytest.mark.long
+def test_the_guests_tables_are_changed_in_a_copy(
+    ptlive: Callable[..., Done], held: OwnQemu
+) -> None:
+    done = ptlive("selftest", "--gdb", "none", "--qmp", held.qmp)
+    assert done.status == 0, done.err
+
+
 def test_what_writes_is_refused(refused: Callable[..., str], held: OwnQemu) -> None:
     said = refused("verify", "--oracle", "stepped", "--gdb", "none", "--qmp", held.qmp)
     assert said.endswith("needs the gdb stub, which --gdb none and --live leave alone")
