@@ -34,7 +34,7 @@ _PHYSICAL_END = 1 << 52
 # before it looks for more: so many and one window must be in flight.
 _REQUESTS = 384
 _WINDOW_BYTES, _WINDOW_REQUESTS = 1 << 16, 128
-_PIECE_BYTES, _PIECE_ROWS = 1 << 17, 1 << 12
+_PIECE_BYTES, _PIECE_ROWS = 1 << 18, 1 << 12
 _LARGEST = 1 << 12
 
 _SWITCH_ON, _SWITCH_OFF = b"Qqemu.PhyMemMode:1", b"Qqemu.PhyMemMode:0"

@@ -79,6 +79,10 @@ def reader(
             child.kill()
 
 
+# What takes long is tried through gdb with the long tests only.
+EACH_WAY = ["stub", pytest.param("gdb", marks=pytest.mark.long)]
+
+
 @pytest.fixture(params=["stub", "gdb"])
 def transport(request: pytest.FixtureRequest) -> Transport:
     found: Transport = request.param
@@ -180,6 +184,7 @@ def test_leaves_everything_after_a_signal(
     assert guest.phy_mem_mode() == 1
 
 
+@pytest.mark.parametrize("transport", EACH_WAY)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_leaves_everything_whenever_it_is_ended(
     guest: Qemu, number: int, transport: Transport
