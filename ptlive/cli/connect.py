@@ -18,7 +18,6 @@ from ptlive.show.terminal import plain
 from ptlive.space import open_space
 from ptlive.target import sources
 from ptlive.target.attach import attach, awake
-from ptlive.target.by_qmp import attach_by_qmp
 from ptlive.target.cpu import read_cpus
 from ptlive.target.process import orderly_signals
 from ptlive.wire.qmp import Qmp
@@ -146,6 +145,9 @@ def _held(place: Place, options: TargetOptions) -> Iterator[Target]:
         qmp = stack.enter_context(Qmp(place.qmp)) if place.qmp else None
         if place.gdb is None:
             assert qmp is not None
+            # Seldom needed, and every import is felt at the start of a command.
+            from ptlive.target.by_qmp import attach_by_qmp
+
             yield stack.enter_context(attach_by_qmp(qmp, live=options.live))
             return
         try:

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 from ptlive.errors import PtliveError
 from ptlive.memory.cache import FrameCache
 from ptlive.memory.host import Host
-from ptlive.memory.proc import open_process
-from ptlive.memory.qmp import QmpMemory
 from ptlive.memory.shared import open_shared
 from ptlive.memory.stub import StubMemory
 
@@ -62,7 +60,7 @@ def choose(
     host = host_of(target, guest, target.memory, live=live)
     ways: dict[str, Callable[[], Memory]] = {
         SHARED: lambda: open_shared(host),
-        PROC: lambda: open_process(host),
+        PROC: lambda: _by_process(host),
         QMP: lambda: _by_qmp(target),
     }
     if wanted != AUTO:
@@ -100,7 +98,16 @@ def with_source(target: Target, source: Source) -> Target:
     return replace(target, memory=source.memory, memory_source=source.name)
 
 
+def _by_process(host: Host) -> Memory:
+    # Seldom needed, and every import is felt at the start of a command.
+    from ptlive.memory.proc import open_process
+
+    return open_process(host)
+
+
 def _by_qmp(target: Target) -> Memory:
+    from ptlive.memory.qmp import QmpMemory
+
     if target.qmp is None:
         raise PtliveError("no QMP is known (--qmp names it)")
     memory = QmpMemory(target.qmp, target.ram_map, target.journal.record_folder)

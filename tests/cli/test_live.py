@@ -46,7 +46,7 @@ def live(guest: Guest, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         asked.append(address)
         return nullcontext(object())
 
-    monkeypatch.setattr(connect, "attach_by_qmp", by_qmp)
+    monkeypatch.setattr("ptlive.target.by_qmp.attach_by_qmp", by_qmp)
     monkeypatch.setattr(connect, "attach", stub)
     monkeypatch.setattr(connect, "Qmp", qmp)
     monkeypatch.setattr(running, "guests", list)
