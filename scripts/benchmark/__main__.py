@@ -72,6 +72,8 @@ def main(
     """Measure ptlive beside others on guests of several shapes and sizes."""
     if leaves and not shapes:
         raise click.UsageError("--leaves needs --shape")
+    if leaves and "stock" in shapes:
+        raise click.UsageError("stock is Linux as it boots: it has no --leaves")
     if shapes and full:
         raise click.UsageError("--full has all shapes; give it or --shape")
     chosen = [(name, leaves) for name in shapes] or list(FULL if full else USUAL)

@@ -61,6 +61,8 @@ def test_without_matplotlib_a_picture_is_refused_before_any_work(tmp_path: Path)
 def test_what_is_no_peer_is_told(tmp_path: Path) -> None:
     done = bench("--leaves", "5")
     assert (done.returncode, "--leaves needs --shape" in done.stderr) == (2, True)
+    done = bench("--shape", "stock", "--leaves", "5")
+    assert (done.returncode, "it has no --leaves" in done.stderr) == (2, True)
     done = bench("--gdb-pt-dump", str(tmp_path / "none"))
     assert (done.returncode, "does not exist" in done.stderr) == (2, True)
 
