@@ -39,8 +39,9 @@ IN_FLIGHT = 1 << 13
 _INTERRUPT = b"\x03"
 # QEMU goes on in the middle of a packet where the client before, if it was killed, had
 # sent more than QEMU had read (gdbstub.c, gdb_chr_event resets nothing). This ends such a
-# packet wherever it is, with a checksum that is most likely wrong; else it is ignored.
-_END_OF_PACKET = b"#00#00"
+# packet wherever it is, with a checksum that is most likely wrong (00 would be right for an
+# empty one); else it is ignored.
+_END_OF_PACKET = b"#01#01"
 # The reply to `settle`'s question for so many bytes of the target's description.
 _MARKS = range(5, 37)
 

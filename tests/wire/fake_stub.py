@@ -74,7 +74,7 @@ class FakeStub:
         last = b""
         while data := client.recv(4096):
             # What may stand between packets, for a stub that was left in the middle of one.
-            for event in decoder.feed(data.replace(b"\x03#00#00", b"").replace(b"#00#00", b"")):
+            for event in decoder.feed(data.replace(b"\x03#01#01", b"").replace(b"#01#01", b"")):
                 if event == b"-":
                     client.sendall(self._damaged(last))
                 if self.silent or not isinstance(event, Packet):

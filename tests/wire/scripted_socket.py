@@ -94,7 +94,7 @@ class ScriptedSocket:
     # What a client sends.
 
     def sendall(self, data: bytes) -> None:
-        for event in self.decoder.feed(data.replace(b"\x03#00#00", b"").replace(b"#00#00", b"")):
+        for event in self.decoder.feed(data.replace(b"\x03#01#01", b"").replace(b"#01#01", b"")):
             assert isinstance(event, Packet)
             self.seen.append(event.payload)
             self.waiting += self._answer(event.payload)

@@ -18,6 +18,7 @@ from ptlive.errors import PtliveError
 from ptlive.wire.address import StubAddress
 from ptlive.wire.packet_stub import PacketStub
 from ptlive.wire.preflight import hold
+from ptlive.wire.raw import RawStub
 from tests.qemu_process import PATTERN_AT, RAM_BYTES, Qemu, still_guest
 from tests.wire.fake_stub import FakeStub
 
@@ -263,3 +264,19 @@ def test_what_is_no_stub_is_one_sentence(greeting: bytes) -> None:
         theirs.send(greeting)
         with pytest.raises(PtliveError, match="QEMU's stub does not answer as it should"):
             PacketStub(ours, patience=0.5)
+
+
+@pytest.mark.qemu
+@pytest.mark.parametrize("begun", [b"$", b"$m", b"$m1000,8", b"$m1000,8#", b"$m1000,8#1", b"$a}"])
+def test_what_a_client_before_has_begun_is_ended(tmp_path: Path, begun: bytes) -> None:
+    with still_guest(tmp_path, stopped=True) as guest:
+        with closing(StubAddress.parse(guest.gdb).connect(5)) as connection:
+            connection.sendall(begun)
+        with held(guest) as stub:
+            assert mode(stub) == b"0"
+            stub.close(resume=False)
+        with closing(StubAddress.parse(guest.gdb).connect(5)) as connection:
+            connection.sendall(begun)
+        with RawStub(StubAddress.parse(guest.gdb).connect(5)) as raw:
+            raw.busy = True
+            assert raw.ask(b"qqemu.PhyMemMode") == b"0"

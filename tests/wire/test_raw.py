@@ -32,7 +32,7 @@ class Peer:
     def _serve(self) -> None:
         decoder = Decoder()
         while data := self.theirs.recv(4096):
-            for event in decoder.feed(data.replace(b"\x03#00#00", b"").replace(b"#00#00", b"")):
+            for event in decoder.feed(data.replace(b"\x03#01#01", b"").replace(b"#01#01", b"")):
                 if isinstance(event, Packet):
                     self.seen.append(event.payload)
                     self._answer(event.payload)
