@@ -78,16 +78,25 @@ def boot(shape: Shape, leaves: int | None, folder: Path) -> Iterator[Subject]:
 
 
 def _stop(qmp: RawQmp, *, in_mapper: bool) -> None:
-    """Stop the guest in user mode, where CR3 is the mapper's, unless there is none."""
+    """Stop the guest in the mapper's loop, where CR3 is its own, unless there is none."""
     deadline = time.monotonic() + _STOPPED_WITHIN
     qmp.command("stop")
     # The mapper spins for ever, and the shell sleeps, so that it will soon be there.
-    while in_mapper and "CPL=3" not in qmp.text("info registers"):
+    while in_mapper and not _in_the_loop(qmp):
         if time.monotonic() > deadline:
             raise PtliveError("the guest's mapper does not get to run")
         qmp.command("cont")
         time.sleep(0.05)
         qmp.command("stop")
+
+
+def _in_the_loop(qmp: RawQmp) -> bool:
+    """Tell whether the vCPU is in ring 3, at `pause` or the jump back to it (mapper.c, park)."""
+    registers = qmp.text("info registers")
+    if "CPL=3" not in registers:
+        return False
+    around = qmp.text(f"x /6xb {_register(registers, 'RIP') - 2:#x}")
+    return "0xf3 0x90 0xeb 0xfc" in around
 
 
 def _register(text: str, name: str) -> int:

@@ -93,6 +93,8 @@ def take(
         ours = Ours(subject)
         plain = PlainC(folder, ours.pieces, subject.root, subject.levels)
         expected = plain.walk()
+        if shape.order and len(expected) < (leaves or shape.leaves):
+            raise PtliveError(f"the guest maps {len(expected):,} pages only: {subject.without}")
         tables = plain.distinct_tables()
         ways = _walks(subject, ours, plain, expected, tables, options)
         walks = measure(ways, turns=options.turns, seconds=options.seconds, progress=progress)
