@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Run = Callable[[], Mapping[str, float]]
 
 # Short work is done again at once, and the least time counts: up to so often, for so long.
-_AGAIN, _AGAIN_SECONDS = 7, 0.1
+_AGAIN, _AGAIN_SECONDS = 7, 0.4
 
 
 class WrongResultError(PtliveError):
