@@ -103,22 +103,13 @@ class PlainC:
             *(_Piece(first, first + data.size - 1, data.ctypes.data) for first, data in pieces)
         )
         self._root, self._levels = root, levels
-        self._room = 0
         found = self._run(None, None)
         #: Leaves reached, tables read (each as often as it is reached), tables outside of RAM.
         self.leaves, self.tables, self.outside = found.leaves, found.tables, found.outside
-        self._again = Leaves.empty(self.leaves)
 
     def walk(self) -> Leaves:
         """Walk into arrays that are new, as any caller gets them."""
-        return self.walk_into(Leaves.empty(self.leaves))
-
-    def walk_again(self) -> Leaves:
-        """Walk into the same arrays as before: no memory is taken from the system."""
-        return self.walk_into(self._again)
-
-    def walk_into(self, leaves: Leaves) -> Leaves:
-        """Fill these arrays and return them."""
+        leaves = Leaves.empty(self.leaves)
         self._run(leaves, None)
         return leaves
 
