@@ -33,6 +33,7 @@ _COMMANDS = {
     "decode": ("offline", "decode", "Decode an entry (needs no guest)."),
     "fault": ("offline", "fault", "Decode a page-fault error code (needs no guest)."),
     "guest": ("guest", "guest", "Start, stop and list bundled guests."),
+    "proxy": ("proxy", "proxy", "Let a debugger and ptlive share QEMU's gdb stub."),
     "doctor": ("doctor", "doctor", "Tell what is missing here, or slow, and why."),
     "completion": ("completion", "completion", "Print the shell's completion script."),
 }

@@ -78,12 +78,13 @@ def main() -> int:
             records.append(parse(line))
     for folder in folders:
         _remove(folder)
-    try:
-        with _take_over(StubAddress.parse(address), gdb, connection) as stub:
-            restore(stub, records, phy_mem_mode=found.phy_mem_mode, resume=resume)
-    except (PtliveError, PacketError, OSError):
-        return NOT_RESTORED
-    return RESTORED
+    # A proxy may have been killed as well; then we go to QEMU itself.
+    for place in filter(None, (address, found.stub)):
+        with contextlib.suppress(PtliveError, PacketError, OSError):
+            with _take_over(StubAddress.parse(place), gdb, connection) as stub:
+                restore(stub, records, phy_mem_mode=found.phy_mem_mode, resume=resume)
+            return RESTORED
+    return NOT_RESTORED
 
 
 def restore(stub: RawStub, records: list[Record], *, phy_mem_mode: int, resume: bool) -> None:
@@ -100,7 +101,8 @@ def restore(stub: RawStub, records: list[Record], *, phy_mem_mode: int, resume: 
                 piece = write.old[at : at + 1024]
                 head = f"M{write.address + at:x},{len(piece):x}:"
                 stub.ask(f"{head}{piece.hex()}".encode())
-    stub.ask(b"Qqemu.PhyMemMode:%d" % phy_mem_mode)
+    if stub.ask(b"Qqemu.PhyMemMode:%d" % phy_mem_mode).startswith(b"E."):
+        raise PacketError("a proxy's debugger lets the guest run")
     if registers:
         # QEMU ignores `P` until its register description was read, and before `g`
         # has fetched the registers from KVM.

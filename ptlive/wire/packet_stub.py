@@ -33,6 +33,9 @@ _WRITE_BYTES = 1 << 10
 
 _ERROR = re.compile(rb"E[0-9a-fA-F]{2}")
 
+_GONE = "QEMU closed the connection: the guest is gone"
+_PROXY_GONE = "the proxy closed the connection: its debugger goes on, or the guest is gone"
+
 
 class PacketStub:
     """A guest held over one connection: implements `ptlive.wire.stub.Stub`.
@@ -53,19 +56,22 @@ class PacketStub:
         self._raw = raw = RawStub(connection, patience)
         self._patience = patience
         self._failure: str | None = None
+        self._proxied = False
         self._closed = False
         self._generation = 0
         # Until it is known: the least that any stub takes.
         self._physical = PhysicalPackets(raw, _SMALLEST_PACKET, patience)
         with self._talk():
-            features, mode, flags, bits = raw.ask_all(
+            features, mode, flags, bits, proxy = raw.ask_all(
                 [
                     b"qSupported:multiprocess+;xmlRegisters=i386",
                     b"qqemu.PhyMemMode",
                     b"qqemu.sstep",
                     b"qqemu.sstepbits",
+                    b"qptlive.proxy",
                 ]
             )
+            self._proxied = b";" in proxy
             told = re.search(rb"PacketSize=([0-9a-fA-F]{1,8})", features)
             packet_size = max(int(told[1], 16) if told else 0, _SMALLEST_PACKET)
             self._physical = PhysicalPackets(raw, packet_size, patience)
@@ -172,7 +178,10 @@ class PacketStub:
         self._generation += 1
         trap = b"1,%x,1" % address
         with self._talk() as raw:
-            if raw.ask(b"Z" + trap) != b"OK":
+            accepted = raw.ask(b"Z" + trap)
+            if accepted.startswith(b"E."):
+                raise PtliveError(accepted[2:].decode("ascii", "replace"))
+            if accepted != b"OK":
                 raise PtliveError(f"QEMU sets no breakpoint at {address:#x}")
             arrived = self._threads.run_until_trap(raw, vcpu, seconds)
             raw.ask(b"z" + trap)
@@ -225,7 +234,7 @@ class PacketStub:
                 self._physical.calm()
             yield self._raw
         except ConnectionGoneError:
-            self._fail("QEMU closed the connection: the guest is gone")
+            self._fail(_PROXY_GONE if self._proxied else _GONE)
         except TimeoutError:
             self._fail(f"QEMU has not answered within {self._patience:.0f} s")
         except (PacketError, OSError) as error:

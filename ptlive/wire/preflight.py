@@ -40,6 +40,8 @@ class Preflight(NamedTuple):
     version: str
     pid: int | None = None
     """The process that listens, if it is one of this machine."""
+    stub: str | None = None
+    """Where QEMU's own stub is, if what listens is a proxy of ours."""
 
 
 def preflight(address: str, patience: float = PATIENCE) -> Preflight:
@@ -69,6 +71,8 @@ def hold(address: str, patience: float = PATIENCE) -> tuple[Preflight, socket.so
         try:
             stub.end_old_packet()
             mode = stub.ask(b"qqemu.PhyMemMode")
+            if mode.startswith(b"E."):
+                raise PtliveError(f"{address}: {mode[2:].decode('ascii', 'replace')}")
             if mode not in (b"0", b"1"):
                 if stub.stops:
                     stub.detach()
@@ -79,7 +83,7 @@ def hold(address: str, patience: float = PATIENCE) -> tuple[Preflight, socket.so
             version = _spaced(stub.monitor("info version").strip())
             status = stub.monitor("info status").strip()
             target = gdb_target(connection)
-            pid = peer_pid(connection)
+            pid, behind = _behind(stub.ask(b"qptlive.proxy")) or (peer_pid(connection), None)
             if mode == b"1":
                 stub.ask(b"Qqemu.PhyMemMode:0")
         except TimeoutError:
@@ -90,7 +94,15 @@ def hold(address: str, patience: float = PATIENCE) -> tuple[Preflight, socket.so
             raise PtliveError(f"what listens on {address} is no gdb stub: {error}") from None
         stack.pop_all()
     was_running = _was_running(bool(stub.stops), version, status)
-    return Preflight(target, was_running, int(mode), version, pid), connection
+    return Preflight(target, was_running, int(mode), version, pid, behind), connection
+
+
+def _behind(reply: bytes) -> tuple[int | None, str] | None:
+    """Read what a proxy tells of the QEMU behind it; None of QEMU, which knows no such query."""
+    found = re.fullmatch(rb"(\d{1,9});((?:[0-9a-f]{2}){1,512})", reply)
+    if found is None:
+        return None
+    return int(found[1]) or None, bytes.fromhex(found[2].decode()).decode("utf-8", "replace")
 
 
 def _spaced(version: str) -> str:

@@ -84,5 +84,8 @@ def trapped(stop: bytes) -> int | None:
 def await_step(stub: RawStub, vcpu: int) -> None:
     """Wait for the end of a step. Raises PacketError when it does not come."""
     stop = stub.await_stop(STOPPING)
+    if stop is not None and stop.startswith(b"E."):
+        # A proxy says why not; QEMU's errors are numbers.
+        raise PtliveError(stop[2:].decode("ascii", "replace"))
     if stop is None or trapped(stop) != vcpu:
         raise PacketError(f"vCPU {vcpu} did not stop after one step")

@@ -107,7 +107,7 @@ def test_a_first_client_is_not_disturbed(tmp_path: Path, monkeypatch: pytest.Mon
         preflight(stub.address)
     # Nobody but the one preflight that was let in has spoken to the stub.
     assert stub.seen[0] == b"qqemu.PhyMemMode"
-    assert len(stub.seen) == 3
+    assert len(stub.seen) == 4
 
 
 def test_waits_for_the_client_before_to_be_gone(tmp_path: Path) -> None:
