@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T", bound=np.generic)
 
 # What is decoded at once: it stays in the CPU's second-level cache.
-_PIECE = 1 << 18
+_PIECE = 1 << 20
 
 
 class Memory(Protocol):

@@ -76,7 +76,7 @@ class RamMap:
                 merged[-1][1] = region.last
             else:
                 merged.append([region.first, region.last])
-        self._memory = np.array(merged, np.uint64).reshape(-1, 2)
+        self._memory = np.array(merged, np.uint64).reshape(-1, 2).T
 
     @classmethod
     def parse(cls, text: str) -> RamMap:
@@ -143,7 +143,12 @@ class RamMap:
 
     def covers(self, addresses: U64, length: int) -> Bool:
         """Tell for each address whether `length` bytes from there are all RAM or ROM."""
-        firsts, lasts = self._memory[:, 0], self._memory[:, 1]
+        firsts, lasts = self._memory
+        if len(addresses) and length:
+            # Mostly all lie in one piece of memory.
+            lowest, highest, rest = addresses.min(), addresses.max(), np.uint64(length - 1)
+            if ((firsts <= lowest) & (highest <= lasts) & (lasts - highest >= rest)).any():
+                return np.ones(len(addresses), np.bool_)
         index, inside = _find(addresses, firsts, lasts)
         room = np.zeros(len(addresses), np.uint64)
         room[inside] = lasts[index[inside]] - addresses[inside]
@@ -151,7 +156,7 @@ class RamMap:
 
     def stretch_of(self, addresses: U64) -> Index:
         """Return which stretch of adjacent RAM and ROM holds each address; -1 for none."""
-        index, inside = _find(addresses, self._memory[:, 0], self._memory[:, 1])
+        index, inside = _find(addresses, *self._memory)
         return np.where(inside, index, -1)
 
 

@@ -41,16 +41,10 @@ class Found:
         if compiler.function is None or self._masks is None:
             self._by_numpy(entries, begin)
             return
-        edges = tuple(np.empty(entries.size, dtype) for dtype in _EDGE)
-        rest = tuple(np.empty(entries.size, dtype) for dtype in _REST)
-        found, left = compiler.function(entries, begin, *self._masks, self._other, edges, rest)
-        self._keep(self._edges, *(column[:found] for column in edges))
-        self._keep(self._rest, *(column[:left] for column in rest))
-
-    def _keep(self, columns: _Columns, *values: Any) -> None:
-        # The pieces of one level are much alike.
-        total = columns.size + values[0].size
-        columns.append(total * self._most // max(self._seen, 1), *values)
+        room = (self._room(self._edges, entries.size), self._room(self._rest, entries.size))
+        found, left = compiler.function(entries, begin, *self._masks, self._other, *room)
+        self._edges.size += found
+        self._rest.size += left
 
     def _by_numpy(self, entries: U64, begin: int) -> None:
         at = np.flatnonzero(entries != 0)
@@ -66,6 +60,18 @@ class Found:
         if malformed.any():
             kind[malformed] = _MALFORMED
         self._keep(self._edges, at, value, kind)
+
+    def _keep(self, columns: _Columns, *values: Any) -> None:
+        """Append to columns."""
+        for array, some in zip(self._room(columns, values[0].size), values, strict=True):
+            array[:] = some
+        columns.size += values[0].size
+
+    def _room(self, columns: _Columns, rows: int) -> tuple[Any, ...]:
+        """Return where so many more rows can be written."""
+        # The pieces of one level are much alike.
+        likely = (columns.size + rows) * self._most // max(self._seen, 1)
+        return columns.room(rows, likely)
 
     def _as_masks(self) -> tuple[tuple[np.uint64, np.uint64], ...] | None:
         """Return the masks that tell what is present, a leaf, reserved; None if masks do not."""
@@ -96,17 +102,16 @@ class _Columns:
         self.size = 0
         self._arrays = tuple(np.empty(0, dtype) for dtype in dtypes)
 
-    def append(self, likely: int, *values: Any) -> None:
-        """Append to each array; likely: how many there will be at last."""
-        size, self.size = self.size, self.size + values[0].size
-        if self.size > self._arrays[0].size:
-            capacity = max(self.size + size // 2, likely + likely // 16)
+    def room(self, rows: int, likely: int) -> tuple[Any, ...]:
+        """Return where the next rows can be written; likely: how many there will be at last."""
+        size, end = self.size, self.size + rows
+        if end > self._arrays[0].size:
+            capacity = max(end + size // 2, likely + likely // 16)
             grown = tuple(np.empty(capacity, array.dtype) for array in self._arrays)
             for new, old in zip(grown, self._arrays, strict=True):
                 new[:size] = old[:size]
             self._arrays = grown
-        for array, some in zip(self._arrays, values, strict=True):
-            array[size : self.size] = some
+        return tuple(array[size:end] for array in self._arrays)
 
     @property
     def columns(self) -> list[Any]:

@@ -37,21 +37,25 @@ def classify(
     is no leaf; edges, rest: columns with room for n each (position, entry, and of edges
     the kind). Returns how many were written into each.
     """
+    present_mask, present_value = present
+    leaf_mask, leaf_value = leaf
+    reserved_table, reserved_leaf = reserved
+    edge_position, edge_entry, edge_kind = edges
+    rest_position, rest_entry = rest
     found = left = 0
     for at in range(entries.size):
         entry = entries[at]
-        if entry & present[0] == present[1]:
-            is_leaf = entry & leaf[0] == leaf[1]
-            kind = _LEAF if is_leaf else other
-            if entry & (reserved[1] if is_leaf else reserved[0]):
-                kind = _MALFORMED
-            edges[0][found] = begin + at
-            edges[1][found] = entry
-            edges[2][found] = kind
+        if entry & present_mask == present_value:
+            kind, zero = other, reserved_table
+            if entry & leaf_mask == leaf_value:
+                kind, zero = _LEAF, reserved_leaf
+            edge_position[found] = begin + at
+            edge_entry[found] = entry
+            edge_kind[found] = _MALFORMED if entry & zero else kind
             found += 1
         elif entry:
-            rest[0][left] = begin + at
-            rest[1][left] = entry
+            rest_position[left] = begin + at
+            rest_entry[left] = entry
             left += 1
     return found, left
 

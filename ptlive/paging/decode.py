@@ -75,8 +75,10 @@ def _read(
     table = np.cumsum(new) - 1
     heads = np.append(np.flatnonzero(new), ptr.size)
     sizes = nodes.bits[heads[:-1]]
-    for bits in np.unique(sizes).tolist():
-        done, end = np.searchsorted(sizes, bits), np.searchsorted(sizes, bits, side="right")
+    end = 0
+    while end < sizes.size:
+        bits = int(sizes[end])
+        done, end = end, int(np.searchsorted(sizes, bits, side="right"))
         with closing(pieces(memory, ptr[heads[done:end]], level.entry_size << bits)) as stream:
             for data, valid in stream:
                 some = slice(int(heads[done]), int(heads[done + len(data)]))

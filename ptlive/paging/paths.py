@@ -8,31 +8,34 @@ and a graph in which addresses reach 2**45 leaves yields its first chunk at once
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ptlive.paging import rights
+from ptlive.paging.entries import Entries, Ways
 from ptlive.paging.format import Kind
 from ptlive.paging.graph import HOLES, ranges
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from ptlive.arrays import U8, U64, Index
     from ptlive.paging.graph import Floor, Graph
 
-CHUNK = 1 << 16
+CHUNK = 1 << 18
+# Runs of this length on average are copied as such, shorter ones row by row.
+_LONG = 32
 
 
-@dataclass(frozen=True, eq=False)
 class Paths:
-    """Entries with the addresses that they translate, or fail to; all of length n.
+    """Entries with the addresses that they translate, or fail to: n rows, in columns.
 
     space: which of the walk's roots; va: the first address; bits: log2 of the bytes that
     the entry spans; lvl, kind, entry, entry_pa, rights (folded, with the entry's own);
-    pa: what a leaf maps at `va`, 0 for a hole. Columns may be views: not to be written.
+    pa: what a leaf maps at `va`, 0 for a hole; top: in which of the graph's tops the path
+    began. A column is made when it is first asked for; some are views, and none is to be
+    written.
     """
 
     space: Index
@@ -44,9 +47,27 @@ class Paths:
     entry_pa: U64
     rights: U64
     pa: U64
+    top: Index
+
+    def __init__(self, size: int, make: Callable[[str], Any]) -> None:
+        """Make n rows; make: returns a column by its name."""
+        self._size = size
+        self._make = make
 
     def __len__(self) -> int:
-        return self.va.size
+        return self._size
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in Paths.__annotations__:
+            raise AttributeError(name)
+        column = self._make(name)
+        setattr(self, name, column)
+        return column
+
+    def column(self, name: str) -> Any:
+        """Return a column without keeping it."""
+        column = vars(self).get(name)
+        return self._make(name) if column is None else column
 
     @property
     def last_va(self) -> U64:
@@ -56,13 +77,13 @@ class Paths:
 
     def take(self, rows: Index) -> Paths:
         """Return these rows."""
-        return Paths(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+        return Paths(rows.size, lambda name: getattr(self, name)[rows])
 
     @staticmethod
-    def concatenate(parts: list[Paths]) -> Paths:
-        """Join several, which must not be none."""
-        names = Paths.__dataclass_fields__
-        return Paths(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
+    def concatenate(parts: Sequence[Paths]) -> Paths:
+        """Join several, at least one."""
+        size = sum(map(len, parts))
+        return Paths(size, lambda name: np.concatenate([part.column(name) for part in parts]))
 
 
 def leaves(graph: Graph, limit: int | None = None) -> Iterator[Paths]:
@@ -87,21 +108,6 @@ def _limited(chunks: Iterator[Paths], limit: int | None) -> Iterator[Paths]:
             return
         yield chunk
         limit = limit if limit is None else limit - len(chunk)
-
-
-class _Ways(NamedTuple):
-    """Paths to nodes of one floor; columns of length n.
-
-    node; base: linear address of the first byte that its table spans; top: where the
-    path began, a row of the graph's tops.
-    """
-
-    node: Index
-    base: U64
-    top: Index
-
-    def take(self, rows: Index | slice) -> _Ways:
-        return _Ways(self.node[rows], self.base[rows], self.top[rows])
 
 
 class _Down(NamedTuple):
@@ -141,10 +147,10 @@ class _Expansion:
         """Yield all paths, a chunk at a time."""
         tops = self.graph.tops
         if self.weight.any():
-            ways = _Ways(tops.node, tops.base, np.arange(tops.node.size))
+            ways = Ways(tops.node, tops.base, np.arange(tops.node.size))
             yield from self._nodes(0, ways, self.weight[tops.node])
 
-    def _nodes(self, depth: int, ways: _Ways, weight: U64) -> Iterator[Paths]:
+    def _nodes(self, depth: int, ways: Ways, weight: U64) -> Iterator[Paths]:
         """Yield what lies behind nodes that lead to so many wanted entries each."""
         for part in _chunks(weight):
             some = ways.take(part)
@@ -155,10 +161,10 @@ class _Expansion:
             else:
                 yield from self._one(depth, some)
 
-    def _one(self, depth: int, way: _Ways) -> Iterator[Paths]:
+    def _one(self, depth: int, way: Ways) -> Iterator[Paths]:
         """Yield what lies behind a single node that leads to more than a chunk."""
         down = self.downs[depth]
-        own, top = self._own(depth, way)
+        own = self._own(depth, way)
         rows = np.arange(down.start[way.node[0]], down.start[way.node[0] + 1])
         below = self._follow(depth, rows, np.zeros(rows.size, dtype=np.intp), way)
         weight = np.concatenate([np.ones(len(own), np.uint64), down.weight[rows]])
@@ -170,10 +176,10 @@ class _Expansion:
                 yield from self._nodes(depth + 1, below.take(on), weight[chosen])
             else:
                 behind = self._behind(depth + 1, below.take(on)) if on.size else []
-                yield _in_order([(own.take(found), top[found]), *behind])
+                yield _in_order([own.take(found), *behind])
 
-    def _behind(self, depth: int, ways: _Ways) -> list[tuple[Paths, Index]]:
-        """Return all that lies behind nodes, floor by floor, and where its paths began."""
+    def _behind(self, depth: int, ways: Ways) -> list[Paths]:
+        """Return all that lies behind nodes, floor by floor."""
         parts = [self._own(depth, ways)] if self.owns[depth] else []
         down = self.downs[depth]
         count = down.start[ways.node + 1] - down.start[ways.node]
@@ -183,75 +189,21 @@ class _Expansion:
             parts += self._behind(depth + 1, below)
         return parts
 
-    def _follow(self, depth: int, rows: Index, owner: Index, ways: _Ways) -> _Ways:
+    def _follow(self, depth: int, rows: Index, owner: Index, ways: Ways) -> Ways:
         """Return the ways on by edges to tables; owner: which way each edge continues."""
         down, floor = self.downs[depth], self.graph.floors[depth]
         base = ways.base[owner] + floor.offset(down.edge[rows])
-        return _Ways(down.child[rows], base, ways.top[owner])
+        return Ways(down.child[rows], base, ways.top[owner])
 
-    def _own(self, depth: int, ways: _Ways) -> tuple[Paths, Index]:
-        """Return the wanted entries of nodes as paths, and where these began."""
+    def _own(self, depth: int, ways: Ways) -> Paths:
+        """Return the wanted entries of nodes as paths."""
         floor = self.graph.floors[depth]
-        level, nodes = floor.fmt.level(floor.lvl), floor.nodes
-        position, edge, count = floor.select(ways.node, self.wanted)
-
-        def each(column: Any) -> Any:
-            """Give a column of the nodes to their entries; one value stands for equal ones."""
-            return column[:1] if (column == column[:1]).all() else np.repeat(column, count)
-
-        def whole(column: Any, dtype: Any) -> Any:
-            """Give one value, or one for each entry, the entries' length."""
-            return column if column.size == position.size else np.full(position.size, column, dtype)
-
-        # What is so of a node's entry at position 0, if it had one, is a constant.
-        shift, size = nodes.shift[ways.node], np.uint64(level.entry_size)
-        zero = (nodes.first >> nodes.shift)[ways.node] - floor.start[ways.node].astype(np.uint64)
-        number = position.view(np.uint64)
-        va = number << each(shift)
-        va += each(ways.base + (zero << shift))
-        entry_pa = number * size
-        entry_pa += each(nodes.table[ways.node] + zero * size)
-        entry, kind, folded = self._values(floor, position, edge, each(nodes.rights[ways.node]))
-        pa, bits = level.leaf_address(entry), each(shift)
-        leaf = kind == Kind.LEAF
-        if not leaf.all():
-            pa = np.where(leaf, pa, np.uint64(0))
-        if level.leaf_bits:
-            bits = np.where(leaf, np.maximum(level.leaf_bits(entry), bits), bits)
-            # A leaf of several entries begins at the first of them, in range or not.
-            va &= ~((np.uint64(1) << bits) - np.uint64(1))
-        paths = Paths(
-            space=whole(each(self.graph.tops.space[ways.top]), np.intp),
-            va=va,
-            bits=whole(bits.astype(np.uint8), np.uint8),
-            lvl=np.full(position.size, floor.lvl, np.uint8),
-            kind=kind,
-            entry=entry,
-            entry_pa=entry_pa,
-            rights=folded,
-            pa=pa,
-        )
-        top = whole(each(ways.top), np.intp)
-        if level.leaf_bits:
+        entries = Entries(self.graph, floor, ways, self.wanted)
+        paths = Paths(len(entries), partial(getattr, entries))
+        if floor.fmt.level(floor.lvl).leaf_bits:
             # An entry may lie inside of a group that it does not belong to.
-            order = np.lexsort((va, top))
-            return paths.take(order), top[order]
-        return paths, top
-
-    def _values(
-        self, floor: Floor, position: Index, edge: Index | slice, above: U64
-    ) -> tuple[U64, U8, U64]:
-        """Return the entries, their kinds and folded rights; above: folded above them."""
-        if isinstance(edge, slice) or Kind.ABSENT not in self.wanted:
-            entry = floor.entry[edge]
-            return entry, floor.kind[edge], rights.fold(floor.fmt, above, entry)
-        entry = floor.value(position)
-        kind = np.full(entry.size, Kind.ABSENT, dtype=np.uint8)
-        present = np.flatnonzero(edge >= 0)
-        kind[present] = floor.kind[edge[present]]
-        folded = np.array(np.broadcast_to(above, entry.shape))
-        folded[present] = rights.fold(floor.fmt, folded[present], entry[present])
-        return entry, kind, folded
+            return paths.take(np.lexsort((paths.va, paths.top)))
+        return paths
 
 
 def _down(floor: Floor, behind: U64) -> _Down:
@@ -265,26 +217,37 @@ def _down(floor: Floor, behind: U64) -> _Down:
     return _Down(edge, child, weight, np.searchsorted(edge, floor.first_edge))
 
 
-def _in_order(parts: list[tuple[Paths, Index]]) -> Paths:
+def _in_order(parts: list[Paths]) -> Paths:
     """Join what lies on several floors, by where its paths began and by address."""
-    found = [part for part in parts if len(part[0])]
+    found = sorted((part for part in parts if len(part)), key=len)
     if len(found) == 1:
-        return found[0][0]
-    va = np.concatenate([paths.va for paths, _ in found])
-    top = np.concatenate([top for _, top in found])
-    same = bool((top == top[0]).all())
-    order = np.argsort(va, kind="stable") if same else np.lexsort((va, top))
-    place = np.empty(order.size, dtype=np.intp)
-    place[order] = np.arange(order.size)
-    places = np.split(place, np.cumsum([len(paths) for paths, _ in found])[:-1])
+        return found[0]
+    *shorter, longest = found
+    rest = _in_order(shorter)
+    top = longest.top[0]
+    if (longest.top == top).all() and (rest.top == top).all():
+        where = np.searchsorted(longest.va, rest.va)
+        if np.count_nonzero(np.diff(where)) < len(longest) // _LONG:
+            return _spliced(longest, rest, where)
+    both = Paths.concatenate([longest, rest])
+    return both.take(np.lexsort((both.va, both.top)))
 
-    def joined(name: str) -> Any:
-        column = np.empty(order.size, getattr(found[0][0], name).dtype)
-        for at, (paths, _) in zip(places, found, strict=True):
-            column[at] = getattr(paths, name)
-        return column
 
-    return Paths(*(joined(name) for name in Paths.__dataclass_fields__))
+def _spliced(longest: Paths, rest: Paths, where: Index) -> Paths:
+    """Insert a few runs of rows before those rows of the longest; where: ascending."""
+    begin = np.flatnonzero(np.diff(where, prepend=-1))
+    ends = np.append(begin[1:], len(rest)).tolist()
+    cuts = where[begin].tolist()
+
+    def make(name: str) -> Any:
+        most, some = longest.column(name), rest.column(name)
+        pieces, done = [], 0
+        for cut, first, end in zip(cuts, begin.tolist(), ends, strict=True):
+            pieces += [most[done:cut], some[first:end]]
+            done = cut
+        return np.concatenate([*pieces, most[done:]])
+
+    return Paths(len(longest) + len(rest), make)
 
 
 def _chunks(weight: U64) -> Iterator[Index]:

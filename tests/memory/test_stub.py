@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ptlive import arrays
 from ptlive.arrays import pieces
 from ptlive.memory.stub import StubMemory
 from tests.wire.memory_stub import MemoryStub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import pytest
 
     from ptlive.arrays import U8, U64, Bool
 
@@ -41,7 +44,8 @@ def test_a_streaming_stub_is_asked_once() -> None:
     assert stub.calls["stream_physical"] == 1
 
 
-def test_another_stub_is_asked_in_portions() -> None:
+def test_another_stub_is_asked_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrays, "_PIECE", 1 << 16)
     stub = MemoryStub(RAM)
     memory = StubMemory(stub)
     assert (rows(memory) == memory.read(ADDRESSES, 4096)[0]).all()
