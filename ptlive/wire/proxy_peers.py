@@ -227,14 +227,19 @@ class Upstream(Peer):
             self.gone = True
 
     def _bulk(self, held: bytes, at: int, head: Awaited) -> int:
-        """Pass on many replies at once without a look at each; return where they end."""
-        last = held.rfind(b"#", at, max(len(held) - 2, 0))
-        if last < 0:
-            return at
-        end = last + len(b"#cc")
-        count = held.count(b"#", at, end)
-        strange = held.find(b"$T", at, end) >= 0 or held.find(b"$O", at, end) >= 0
-        if count > head.count or strange:
+        """Pass on many replies at once, with a look at their beginnings; return where they end."""
+        end, count, last = at, 0, len(held) - len(b"#cc")
+        while (
+            count < head.count
+            and held[end : end + 2] == b"+$"
+            and held[end + 2 : end + 3] not in b"TO"
+        ):
+            sharp = held.find(b"#", end)
+            if not 0 <= sharp <= last:
+                break
+            end = sharp + len(b"#cc")
+            count += 1
+        if not count:
             return at
         if head.owner is not None:
             head.owner.deliver(held if end - at == len(held) else held[at:end])
