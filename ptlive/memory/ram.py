@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ptlive.arrays import portions
+from ptlive.arrays import portions, u64
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from ptlive.arrays import U8, U64, Bool
-    from ptlive.memory.ram_map import RamMap
 
 
 class PlainRam:
@@ -30,27 +28,17 @@ class PlainRam:
         for (base, block), (above, _) in zip(self._blocks, self._blocks[1:], strict=False):
             if base + len(block) > above:
                 raise ValueError(f"the blocks at {base:#x} and {above:#x} overlap")
+        # Blocks of one file, whose RAM is split around the PCI hole, are read in one go.
+        groups: dict[int, list[tuple[int, U8]]] = {}
+        for base, block in self._blocks:
+            owner = block if block.base is None else block.base
+            groups.setdefault(id(owner), []).append((base, block))
+        self._groups = [_Group.of(group) for group in groups.values()]
 
     @classmethod
     def zeros(cls, size: int, base: int = 0) -> PlainRam:
         """Make `size` bytes of zeros at one base address."""
         return cls({base: np.zeros(size, np.uint8)})
-
-    @classmethod
-    def from_file(cls, path: Path, ram_map: RamMap, name: str) -> PlainRam:
-        """Map the file behind QEMU's memory region `name`, read only, without copying.
-
-        A region that is split around the PCI hole is in the file in one piece, so the
-        map's offsets count, not the guest's addresses.
-        """
-        file = np.memmap(path, np.uint8, mode="r")
-        return cls(
-            {
-                region.first: file[region.offset :][: region.last - region.first + 1]
-                for region in ram_map.regions
-                if region.name == name
-            }
-        )
 
     def read(self, addresses: U64, length: int) -> tuple[U8, Bool]:
         """See `ptlive.arrays.Memory.read`; a row must lie in one block."""
@@ -70,25 +58,23 @@ class PlainRam:
     def _fill(self, data: U8, addresses: U64) -> Bool:
         """Fill rows with what stands at addresses; return which are valid."""
         length = data.shape[1]
-        if length == 0 or not len(addresses):
-            return np.zeros(len(addresses), np.bool_)
-        lowest, highest = int(addresses.min()), int(addresses.max())
-        for base, block in self._blocks:
-            if base <= lowest and highest + length <= base + len(block):
-                _take(block, addresses - np.uint64(base), data)
-                return np.ones(len(addresses), np.bool_)
         valid = np.zeros(len(addresses), np.bool_)
-        data[:] = 0
-        for base, block in self._blocks:
-            if len(block) < length:
-                continue
-            inside = (addresses >= np.uint64(base)) & (
-                addresses <= np.uint64(base + len(block) - length)
-            )
-            rows = np.empty((int(inside.sum()), length), np.uint8)
-            _take(block, addresses[inside] - np.uint64(base), rows)
+        if not length or not len(addresses):
+            return valid
+        for group in self._groups:
+            block = np.searchsorted(group.first, addresses, side="right") - 1
+            room = group.last[block] - addresses  # of an address below all, far too much
+            inside = (block >= 0) & (addresses <= group.last[block])
+            inside &= room >= np.uint64(length - 1)
+            offsets = addresses - group.first[block] + group.offset[block]
+            if inside.all():
+                _take(group.bytes, offsets, data)
+                return inside
+            rows = np.empty((np.count_nonzero(inside), length), np.uint8)
+            _take(group.bytes, offsets[inside], rows)
             data[inside] = rows
             valid |= inside
+        data[~valid] = 0
         return valid
 
     def write(self, address: int, data: bytes) -> None:
@@ -101,6 +87,32 @@ class PlainRam:
                 block[address - base :][: len(data)] = np.frombuffer(data, np.uint8)
                 return
         raise ValueError(f"{len(data)} bytes at {address:#x} lie outside the RAM")
+
+
+class _Group(NamedTuple):
+    """Blocks that are parts of one array.
+
+    first, last: physical addresses of each, uint64[n]; offset: where it is in `bytes`
+    """
+
+    bytes: U8
+    first: U64
+    last: U64
+    offset: U64
+
+    @classmethod
+    def of(cls, blocks: list[tuple[int, U8]]) -> _Group:
+        places = [block.__array_interface__["data"][0] for _, block in blocks]
+        end = max(place + len(block) for place, (_, block) in zip(places, blocks, strict=True))
+        # From where the earliest begins to where the last one ends.
+        earliest = blocks[places.index(min(places))][1]
+        whole = np.lib.stride_tricks.as_strided(earliest, (end - min(places),), writeable=False)
+        return cls(
+            whole,
+            u64(*(base for base, _ in blocks)),
+            u64(*(base + len(block) - 1 for base, block in blocks)),
+            u64(*(place - min(places) for place in places)),
+        )
 
 
 def _take(block: U8, offsets: U64, rows: U8) -> None:

@@ -107,7 +107,9 @@ class Floor:
     @cached_property
     def rights(self) -> U64:
         """The rights of each edge, folded, with the entry's own, uint64[k]."""
-        return rights.fold(self.fmt, self.nodes.rights[self.node], self.entry)
+        above, edges = self.nodes.rights, np.diff(self.first_edge)
+        alike = bool((above == above[:1]).all())
+        return rights.fold(self.fmt, above[:1] if alike else np.repeat(above, edges), self.entry)
 
     @cached_property
     def _continuing(self) -> Index:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scripts.benchmark import peers, qemu
-from scripts.benchmark.ours import NUMPY
+from scripts.benchmark.ours import DECODED, NUMPY
 from scripts.benchmark.point import C
 
 if TYPE_CHECKING:
@@ -16,12 +16,17 @@ if TYPE_CHECKING:
 
 SCHEMA = "ptlive.bench/1"
 #: Ratios that are kept by name: time of the first over time of the second.
+#: Decoded: all entries with their folded rights in arrays. Else also what peers print: a row
+#: for each leaf, with its address.
 PAIRS = {
-    "shared_vs_c": ("shared", C),
-    "shared_numpy_vs_c": (NUMPY, C),
+    "shared_vs_c": (f"shared{DECODED}", C),
+    "shared_numpy_vs_c": (f"{NUMPY}{DECODED}", C),
+    "shared_with_addresses_vs_c": ("shared", C),
+    "shared_numpy_with_addresses_vs_c": (NUMPY, C),
     "shared_vs_info_tlb": ("shared", qemu.INFO_TLB),
     "shared_vs_gdb_pt_dump": ("shared", peers.GDB_PT_DUMP),
-    "stub_vs_raw_transfer": ("stub", qemu.RAW),
+    "stub_vs_raw_transfer": (f"stub{DECODED}", qemu.RAW),
+    "stub_with_addresses_vs_raw_transfer": ("stub", qemu.RAW),
     "stub_vs_info_tlb": ("stub", qemu.INFO_TLB),
     "stub_vs_gdb_pt_dump": ("stub", peers.GDB_PT_DUMP),
 }

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ptlive.arrays import u64
+from ptlive.arrays import pieces, u64
 from ptlive.memory.bounded import BoundedMemory
 from ptlive.memory.cache import FrameCache
 from ptlive.memory.layered import Layered
@@ -26,6 +26,7 @@ from tests.memory.fake_qmp import FakeQmp
 from tests.wire.memory_stub import MemoryStub
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from ptlive.arrays import U8, U64, Bool, Memory
@@ -82,7 +83,8 @@ def memory(request: pytest.FixtureRequest, tmp_path: Path) -> Memory:
         return PlainRam(BLOCKS)
     if request.param == "file":
         BYTES.tofile(tmp_path / "ram")
-        return PlainRam.from_file(tmp_path / "ram", MAP, "ram")
+        file = np.memmap(tmp_path / "ram", np.uint8, mode="r")
+        return PlainRam({LOW: file[:LOW_SIZE], HIGH: file[LOW_SIZE:]})
     if request.param == "layered":
         return Layered(PlainRam({HIGH: BLOCKS[HIGH]}), PlainRam({LOW: BLOCKS[LOW]}))
     if request.param == "proc":
@@ -264,3 +266,79 @@ def test_plain_ram_is_written_in_place() -> None:
 def test_overlapping_blocks_are_a_mistake() -> None:
     with pytest.raises(ValueError, match="overlap"):
         PlainRam({0: np.zeros(8, np.uint8), 7: np.zeros(8, np.uint8)})
+
+
+def test_a_stream_is_a_read_in_pieces(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ptlive.arrays._PIECE", 2 << 12)
+    addresses = u64(LOW + 0x1000, HIGH, 0x2000, LOW, HIGH + 0x2000, HIGH + 0x1000, LOW + 0x2000)
+    for length in (4096, 64):
+        data, valid = memory.read(addresses, length)
+        came = [(rows.copy(), good.copy()) for rows, good in pieces(memory, addresses, length)]
+        assert (np.concatenate([rows for rows, _ in came]) == data).all()
+        assert np.concatenate([good for _, good in came]).tolist() == valid.tolist()
+        assert sum(len(rows) for rows, _ in pieces(memory, addresses[:0], length)) == 0
+
+
+class Streamed(Counting):
+    """Streams three rows at a time, and counts what it is asked for."""
+
+    def stream(self, addresses: U64, length: int) -> Iterator[tuple[U8, Bool]]:
+        for at in range(0, len(addresses), 3):
+            yield self.read(addresses[at : at + 3], length)
+
+
+FRAMES = np.arange(40, dtype=np.uint64) << np.uint64(12)
+RAM = PlainRam({0: content(40 << 12, 3)})
+
+
+def streamed(memory: Memory, addresses: U64) -> U8:
+    rows = np.concatenate([data for data, _ in pieces(memory, addresses, 4096)])
+    assert (rows == RAM.read(addresses, 4096)[0]).all()
+    return rows
+
+
+@given(st.lists(st.lists(st.integers(0, 39), min_size=1, unique=True), max_size=4))
+def test_a_cache_streams_each_frame_once(walks: list[list[int]]) -> None:
+    source = Streamed(RAM)
+    cache = FrameCache(source)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ptlive.arrays._PIECE", 5 << 12)
+        for walk in walks:
+            streamed(cache, FRAMES[walk])
+            cache.read(FRAMES[walk[:2]], 8)
+    assert set(source.asked.values()) <= {1}
+    assert len(cache) == len(source.asked)
+
+
+def test_a_stream_that_is_given_up_keeps_what_came() -> None:
+    source = Streamed(RAM)
+    cache = FrameCache(source)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ptlive.arrays._PIECE", 4 << 12)
+        stream = cache.stream(FRAMES, 4096)
+        next(stream)
+        stream.close()  # type: ignore[attr-defined]  # it is a generator
+    assert 4 <= len(cache) < 40
+    streamed(cache, FRAMES)
+    assert set(source.asked.values()) == {1}
+
+
+def test_more_frames_than_are_kept_are_only_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ptlive.memory.cache._MOST", 39)
+    cache = FrameCache(Streamed(RAM))
+    streamed(cache, FRAMES)
+    assert len(cache) == 0
+    streamed(cache, FRAMES[:39])
+    assert len(cache) == 39
+
+
+def test_ram_split_over_one_file_is_read_in_any_order() -> None:
+    file = content(40 << 12, 3)
+    split = PlainRam({0: file[: 7 << 12], 1 << 40: file[7 << 12 :], 1 << 44: content(1 << 12, 4)})
+    order = np.random.default_rng(1).permutation(40)
+    places = FRAMES[order] + np.where(order >= 7, np.uint64((1 << 40) - (7 << 12)), np.uint64(0))
+    data, valid = split.read(places, 4096)
+    assert valid.all()
+    assert (data.reshape(40, -1) == file.reshape(40, -1)[order]).all()
+    beyond = u64(7 << 12, (1 << 40) - 4096, (1 << 40) + (33 << 12), 1 << 44)
+    assert split.read(beyond, 4096)[1].tolist() == [False, False, False, True]

@@ -13,7 +13,7 @@ from ptlive.errors import PtliveError
 from ptlive.guests.mapper import parse_order
 from scripts.benchmark import plot, table
 from scripts.benchmark.commands import Command
-from scripts.benchmark.ours import Verified
+from scripts.benchmark.ours import DECODED, Verified
 from scripts.benchmark.point import Point
 from scripts.benchmark.result import PAIRS, as_json
 from scripts.benchmark.shapes import FULL, SHAPES, USUAL, shape
@@ -35,8 +35,15 @@ def point(name: str, leaves: int, **seconds: float) -> Point:
 
 def test_ratios_are_those_of_the_largest_judged_guest() -> None:
     points = [
-        point("mixed", 110_000, shared=3, plain_C=1),
-        point("dense", 1_000_000, shared=20, plain_C=10, stub=4, raw_transfer=2),
+        point("mixed", 110_000, plain_C=1, **{f"shared{DECODED}": 3}),
+        point(
+            "dense",
+            1_000_000,
+            shared=40,
+            plain_C=10,
+            raw_transfer=2,
+            **{f"shared{DECODED}": 20, f"stub{DECODED}": 4},
+        ),
         point("sparse", 2_000_000, shared=1, plain_C=1),
         point("dense", 99_999, shared=1, plain_C=1),
     ]
@@ -47,6 +54,7 @@ def test_ratios_are_those_of_the_largest_judged_guest() -> None:
     taken = {"value": 2.0, "min": 2.0, "max": 2.0, "leaves": 1_000_000, "shape": "dense"}
     assert found["ratios"]["shared_vs_c"] == taken
     assert found["ratios"]["stub_vs_raw_transfer"] == taken
+    assert found["ratios"]["shared_with_addresses_vs_c"]["value"] == 4.0
     nothing = {"value": None, "leaves": 1_000_000, "shape": "dense"}
     assert found["ratios"]["shared_vs_gdb_pt_dump"] == nothing
     assert found["verify_probes_per_second"] == 1_500_000
