@@ -11,15 +11,16 @@ from enum import Enum, auto
 
 from ptlive.wire.packet import PacketError, checksum
 
-INTERRUPT = b"\x03"
+#: Stands for the byte 3 between two packets; no body of a packet is this.
+INTERRUPT = b"#"
 
 #: Above what any QEMU takes (gdbstub/internals.h, MAX_PACKET_LENGTH: 131104).
 LONGEST_REQUEST = 1 << 18
 
-# A packet, or an interrupt between two packets. Whatever else stands there (acknowledgements,
-# the end of a packet that was never begun) QEMU ignores too (gdbstub.c, RS_IDLE).
-_REQUEST = re.compile(rb"\$([^$#]*)#(..)|\x03", re.DOTALL)
-_UNFINISHED = re.compile(rb"\$[^$#]*(#.?)?\Z", re.DOTALL)
+# A packet, one that has not ended, one that another one cuts off, or an interrupt between
+# packets. Whatever else stands there (acknowledgements, the end of a packet that was never
+# begun) QEMU ignores too (gdbstub.c, RS_IDLE).
+_REQUEST = re.compile(rb"\$([^$#]*)#(..)|(\$[^$#]*(?:#.?)?\Z)|\$[^$#]*(?=\$)|(\x03)", re.DOTALL)
 
 _ASKING = re.compile(rb"[?gpmxHTqQ!]|vCont\?|vMustReplyEmpty|vFile")
 _RESUMING = re.compile(rb"[cCsSDkRr]|bc|bs|vCont;|vKill|vAttach|vRun")
@@ -115,19 +116,19 @@ class Requests:
         if begun and b"#" not in data and b"$" not in data:
             return [], 0  # so that a long packet in small pieces is not searched for each
         held = bytes(self._held)
-        bad = end = 0
+        bad = 0
         requests = []
+        self._held = bytearray()
         for found in _REQUEST.finditer(held):
-            end = found.end()
-            body = found[1]
-            if body is None:
-                requests.append(INTERRUPT)
-            elif _told(found[2]) == checksum(body):
+            body, digits, unfinished, interrupt = found.groups()
+            if body is not None and _told(digits) == checksum(body):
                 requests.append(body)
-            else:
+            elif body is not None:
                 bad += 1
-        rest = _UNFINISHED.search(held, end)
-        self._held = bytearray(rest[0] if rest else b"")
+            elif unfinished is not None:
+                self._held = bytearray(unfinished)
+            elif interrupt is not None:
+                requests.append(INTERRUPT)
         return requests, bad
 
 
