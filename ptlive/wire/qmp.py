@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from ptlive.errors import PtliveError
@@ -46,7 +47,7 @@ class Qmp:
         """The process that listens, if it is one of this machine."""
         try:
             self._run(self._connect(target))
-        except PtliveError:
+        except BaseException:
             self.close()
             raise
 
@@ -109,8 +110,15 @@ class Qmp:
 
         from qemu.qmp import ExecuteError, QMPError
 
+        task = self._loop.create_task(asyncio.wait_for(work, self._timeout))
         try:
-            return self._loop.run_until_complete(asyncio.wait_for(work, self._timeout))
+            return self._loop.run_until_complete(task)
+        except (KeyboardInterrupt, SystemExit):
+            # What was interrupted ends now: later, it would tell of itself on the terminal.
+            task.cancel()
+            with suppress(asyncio.CancelledError, QMPError, OSError):
+                self._loop.run_until_complete(task)
+            raise
         except ExecuteError as error:
             raise PtliveError(f"QEMU refused over QMP: {error}") from error
         except TimeoutError as error:

@@ -117,7 +117,8 @@ def test_an_interrupted_run_leaves_no_qemu(tmp_path: Path, number: signal.Signal
         assert qemus_of(tmp_path)
         process.send_signal(number)
         _, said = process.communicate(timeout=30)
-    assert process.returncode == (130 if number == signal.SIGINT else 128 + number)
+    # To a shell it is the same whether the signal ended it or it ended itself.
+    assert process.returncode in (128 + number, -number)
     assert b"Traceback" not in said
     assert not qemus_of(tmp_path)
     assert not list(tmp_path.glob("ptlive-bench-*"))

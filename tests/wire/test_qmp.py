@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import signal
 import socket
 import threading
 from typing import TYPE_CHECKING
@@ -14,6 +16,8 @@ from ptlive.wire.address import parse_address
 from ptlive.wire.qmp import Qmp
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ptlive.target.running import Guest
 
 
@@ -107,3 +111,19 @@ def test_addresses(text: str, place: object) -> None:
 def test_no_addresses(text: str) -> None:
     with pytest.raises(PtliveError, match="is no address: HOST:PORT or unix:PATH is expected"):
         parse_address(text)
+
+
+def test_an_interruption_leaves_nothing_behind(tmp_path: Path) -> None:
+    """A server that never greets; pytest makes an error of what is not awaited."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "qmp"))
+        server.listen()
+        before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                Qmp(f"unix:{tmp_path / 'qmp'}", timeout=20)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+    gc.collect()
