@@ -29,14 +29,15 @@ class Found:
         # At the last level there is no table to refer to.
         self._other = _TABLE if lvl > 1 else _MALFORMED
         self._most = most
-        self._seen = 0
+        self._seen = self._before = 0
         self._edges = _Columns(*_EDGE)
         self._rest = _Columns(*_REST)
         self._masks = self._as_masks()
 
     def add(self, entries: U64) -> None:
         """Classify the next entries, uint64[n]."""
-        begin, self._seen = self._seen, self._seen + entries.size
+        begin = self._before = self._seen
+        self._seen += entries.size
         compiler.after(entries.size)
         if compiler.function is None or self._masks is None:
             self._by_numpy(entries, begin)
@@ -70,7 +71,7 @@ class Found:
     def _room(self, columns: _Columns, rows: int) -> tuple[Any, ...]:
         """Return where so many more rows can be written."""
         # The pieces of one level are much alike.
-        likely = (columns.size + rows) * self._most // max(self._seen, 1)
+        likely = columns.size * self._most // max(self._before, 1) + rows
         return columns.room(rows, likely)
 
     def _as_masks(self) -> tuple[tuple[np.uint64, np.uint64], ...] | None:
@@ -106,7 +107,7 @@ class _Columns:
         """Return where the next rows can be written; likely: how many there will be at last."""
         size, end = self.size, self.size + rows
         if end > self._arrays[0].size:
-            capacity = max(end + size // 2, likely + likely // 16)
+            capacity = max(end, likely + likely // 16)
             grown = tuple(np.empty(capacity, array.dtype) for array in self._arrays)
             for new, old in zip(grown, self._arrays, strict=True):
                 new[:size] = old[:size]
