@@ -17,7 +17,7 @@ from ptlive.paging import fields
 from ptlive.paging.format import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ptlive.arrays import U8, U64, Bool, Index
     from ptlive.paging.format import Format
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 TargetOf: TypeAlias = "Callable[[U64, U64], U8]"
 
 LIMIT = 1 << 22
+# Leaves that are made rows at once.
+_SOME = 1 << 17
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,12 +92,11 @@ def regions(graph: Graph, target: TargetOf, *, split_pa: bool = False) -> Region
     sizes = tuple(sorted({int(b) for floor in graph.floors for b in _leaf_sizes(floor)}))
     rows: _Rows | None = None
     for floor in reversed(graph.floors):
-        own = _leaves(floor, sizes, target)
-        parts = [own]
+        parts = list(_own(floor, sizes, target, split_pa))
         if rows is not None:
             down = np.flatnonzero(floor.kind == Kind.TABLE)
             parts.append(_reached(rows, floor.child[down], floor.node[down], floor.offset(down)))
-        rows = _merge(_concatenate(parts), split_pa)
+        rows = _merge(_concatenate(parts, sizes), split_pa)
     tops = graph.tops
     if rows is None:
         rows = _empty(sizes)
@@ -120,9 +121,15 @@ def _leaf_sizes(floor: Floor) -> U64:
     return np.unique(floor.leaf_bits(np.flatnonzero(floor.kind == Kind.LEAF)))
 
 
-def _leaves(floor: Floor, sizes: tuple[int, ...], target: TargetOf) -> _Rows:
-    """Return a floor's own leaves as rows."""
+def _own(floor: Floor, sizes: tuple[int, ...], target: TargetOf, split_pa: bool) -> Iterator[_Rows]:
+    """Yield a floor's own leaves, merged, some at a time: most are merged away at once."""
     leaf = np.flatnonzero(floor.kind == Kind.LEAF)
+    for at in range(0, leaf.size, _SOME):
+        yield _merge(_leaves(floor, leaf[at : at + _SOME], sizes, target), split_pa)
+
+
+def _leaves(floor: Floor, leaf: Index, sizes: tuple[int, ...], target: TargetOf) -> _Rows:
+    """Return some of a floor's leaves as rows."""
     entry, bits = floor.entry[leaf], floor.leaf_bits(leaf)
     last = (np.uint64(1) << bits) - np.uint64(1)
     va = floor.offset(leaf) & ~last
@@ -149,11 +156,17 @@ def _reached(rows: _Rows, node: Index, owner: Index, offset: U64) -> _Rows:
     count = np.searchsorted(rows.owner, node, side="right") - begin
     if count.sum() > LIMIT:
         raise PtliveError(f"there are more than {LIMIT} regions; ask for a range of addresses")
+    owner, offset = np.repeat(owner, count), np.repeat(offset, count)
+    once = owner.size == rows.va.size and (begin[1:] == (begin + count)[:-1]).all()
+    if once and not begin[:1].any():
+        return rows.moved(owner, offset)  # as in a tree: each once, and in order
     chosen = np.repeat(begin - np.cumsum(count) + count, count) + np.arange(count.sum())
-    return rows.take(chosen).moved(np.repeat(owner, count), np.repeat(offset, count))
+    return rows.take(chosen).moved(owner, offset)
 
 
-def _concatenate(parts: list[_Rows]) -> _Rows:
+def _concatenate(parts: list[_Rows], sizes: tuple[int, ...]) -> _Rows:
+    if len(parts) < 2:
+        return parts[0] if parts else _empty(sizes)
     names = _Rows.__dataclass_fields__
     return _Rows(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
@@ -162,7 +175,9 @@ def _merge(rows: _Rows, split_pa: bool) -> _Rows:
     """Sort rows and join those that are neighbours and alike."""
     if not rows.va.size:
         return rows
-    rows = rows.take(np.lexsort((rows.va, rows.owner)))
+    behind = (rows.owner[1:] == rows.owner[:-1]) & (rows.va[1:] <= rows.va[:-1])
+    if behind.any() or (rows.owner[1:] < rows.owner[:-1]).any():
+        rows = rows.take(np.lexsort((rows.va, rows.owner)))
     follows = rows.pa[1:] == rows.last_pa[:-1] + np.uint64(1)
     begins = np.ones(rows.va.size, dtype=np.bool_)
     begins[1:] = rows.va[1:] != rows.last_va[:-1] + np.uint64(1)
@@ -170,6 +185,8 @@ def _merge(rows: _Rows, split_pa: bool) -> _Rows:
         begins[1:] |= column[1:] != column[:-1]
     if split_pa:
         begins[1:] |= ~follows
+    if begins.all():
+        return rows
     first = np.flatnonzero(begins)
     last = np.append(first[1:], rows.va.size) - 1
     unbroken = rows.contiguous.copy()
