@@ -8,8 +8,8 @@ QEMU serves one client, and the protocol has no word for a second. What makes sh
 - From ptlive's first packet to its end the guest stands still for it: what would change
   the guest or let it run waits. If ptlive has changed something (it steps, and puts back),
   everything of the debugger waits, which would see it otherwise. After `PATIENCE` seconds
-  ptlive is cut off, before a debugger gives up (gdb: three times 2 s); its guard process
-  comes back and restores, and is waited for.
+  ptlive is cut off; its guard process comes back and restores, and is waited for. Before
+  the debugger gives up it is told to try again, so that no reply comes too late.
 - ptlive may read, write, and step one vCPU. What it could not take back is refused: to let
   the guest run, to set breakpoints. To QEMU `?` means that all breakpoints go
   (gdbstub.c, handle_target_halt); of ptlive it is answered here, and says that it has put

@@ -81,14 +81,15 @@ class Client(Peer):
     """A debugger, or ptlive: what it has asked, and how it has set the stub for itself.
 
     begun: it has had a turn. changed: it has changed the guest, and did not say yet that it
-    has put everything back. leaving: its last reply was given.
+    has put everything back. repairs: it does so for another one. leaving: its last reply was
+    given.
     """
 
     def __init__(self, connection: socket.socket, settings: Settings, *, acks: bool) -> None:
         super().__init__(connection)
         self.settings = settings
         self.inbox: deque[bytes] = deque()
-        self.begun = self.changed = self.leaving = False
+        self.begun = self.changed = self.repairs = self.leaving = False
         self._requests = Requests()
         # A debugger must not wait for its acknowledgement until its turn has come; ptlive
         # needs none, and has QEMU's own passed on.

@@ -16,10 +16,12 @@ from ptlive.wire.proxy_settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Seconds that a debugger waits for ptlive.
+#: Seconds that ptlive has when the debugger wants to go on.
 PATIENCE = 3.0
-#: Seconds for the guard of a ptlive that was cut off or killed to come back.
-REPAIR = 2.0
+#: Seconds for the guard of a ptlive that was cut off or killed to come, and to restore.
+REPAIR = 10.0
+#: Seconds after which a debugger is answered in any case: gdb gives up after three times 2.
+ANSWER = 5.0
 #: Seconds that ptlive waits for the guest to stop: a debugger's `next` is many short runs.
 MOMENT = 1.0
 
@@ -34,6 +36,7 @@ _BREAKPOINTS = (
     "(set breakpoint always-inserted off)"
 )
 _CUT_OFF = "ptlive was cut off, for the debugger to go on"
+_REPAIRING = "what ptlive has changed is being put back: try again"
 _UNREPAIRED = "a ptlive has ended, and nobody has put back what it had changed"
 _GONE = "QEMU closed the connection: the guest is gone"
 
@@ -66,8 +69,10 @@ class Turns:
         self._breakpoints: set[bytes] = set()
         self._last: Client | None = None
         self._lister: tuple[Client, float] | None = None
-        # Since when the debugger waits for ptlive, and ptlive for the guest to stop.
+        # Since when the debugger waits for this ptlive, its packet for any, and ptlive for
+        # the guest to stop.
         self._waits: float | None = None
+        self._unanswered: float | None = None
         self._runs: float | None = None
 
     def debugger_arrives(self, client: Client) -> None:
@@ -81,7 +86,7 @@ class Turns:
         self.ptlive = client
         client.settings = self.debugger.settings if self.debugger else self.left
         # A guard ends with the word that all is put back.
-        client.changed = self._repair is not None
+        client.changed = client.repairs = self._repair is not None
         self._repair = self._waits = self._runs = None
 
     def debugger_interrupts(self) -> None:
@@ -107,7 +112,9 @@ class Turns:
     def timeout(self) -> float | None:
         """Return the seconds after which there is something to tend to anyhow."""
         moments = [self._repair, self._lister and self._lister[1]]
-        moments.append(self._waits and self._waits + PATIENCE)
+        if self.ptlive is not None:
+            moments.append(self._waits and self._waits + _patience(self.ptlive))
+        moments.append(self._unanswered and self._unanswered + ANSWER)
         if self.ptlive is not None and self.ptlive.inbox:
             moments.append(self._runs and self._runs + MOMENT)
         first = min((moment for moment in moments if moment), default=None)
@@ -139,6 +146,7 @@ class Turns:
         up, debugger, ptlive = self.up, self.debugger, self.ptlive
         if up is not None and up.gone:
             self._tell(_GONE)
+            self._repair = None
             for client in (debugger, ptlive):
                 if client is not None:
                     client.gone = True
@@ -173,11 +181,12 @@ class Turns:
             self._tell(_UNREPAIRED)
         if self._lister is not None and now >= self._lister[1]:
             self._lister = None
+        self._answer_in_time(now)
         if debugger is None or ptlive is None:
             self._waits = self._runs = None
             return False
         self._waits = (self._waits or now) if debugger.inbox and ptlive.begun else None
-        if self._waits is not None and now >= self._waits + PATIENCE:
+        if self._waits is not None and now >= self._waits + _patience(ptlive):
             self._tell(_CUT_OFF)
             self._end_ptlive(ptlive)
             return True
@@ -188,6 +197,21 @@ class Turns:
                 ptlive.inbox.popleft()
                 ptlive.answer(refusal(_RUNS))
         return False
+
+    def _answer_in_time(self, now: float) -> None:
+        """Refuse a packet of the debugger for whose reply it waits no longer.
+
+        For the stop of a guest that runs it waits for ever.
+        """
+        debugger = self.debugger
+        if debugger is None or not debugger.inbox or not self._must_wait(debugger):
+            self._unanswered = None
+        elif self._unanswered is None or lets_run(debugger.inbox[0]):
+            self._unanswered = now
+        elif now >= self._unanswered + ANSWER:
+            debugger.inbox.popleft()
+            debugger.answer(refusal(_REPAIRING))
+            self._unanswered = None
 
     def _go_on(self) -> bool:
         """Pass on what may be; tell whether there was anything."""
@@ -335,6 +359,10 @@ class Turns:
             self._breakpoints.discard(payload[1:])
         elif payload[:1] == b"D":
             owner.leaving = True
+
+
+def _patience(ptlive: Client) -> float:
+    return REPAIR if ptlive.repairs else PATIENCE
 
 
 def _absolute(address: str) -> str:

@@ -53,7 +53,7 @@ def a_proxy(stub: str, folder: Path) -> Iterator[RunningProxy]:
             gdb, ptlive = lines[1].split("target remote ")[1], lines[2].split("--gdb ")[1]
             assert gdb.strip("'\n") == f"{folder}/debugger"
             yield RunningProxy(f"unix:{folder}/debugger", ptlive.strip(), process, errors)
-            assert process.poll() in (None, -9), errors.read_text()
+            assert process.poll() in (None, -9, 128 + 15), errors.read_text()
         finally:
             process.terminate()
 
