@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -13,7 +14,6 @@ from ptlive.wire.proxy_settings import Settings
 from ptlive.wire.raw import RawStub
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Sequence
 
 _AT_ONCE = 1 << 18
@@ -35,6 +35,9 @@ class Peer:
 
     def __init__(self, connection: socket.socket) -> None:
         connection.setblocking(False)
+        if connection.family != socket.AF_UNIX:
+            # An acknowledgement and the reply are two small writes.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket = connection
         self.unsent = bytearray()
         self.gone = False

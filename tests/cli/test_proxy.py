@@ -172,12 +172,15 @@ def test_ptlive_does_not_let_the_guest_run(
 
 
 @contextmanager
-def a_long_verification(qemu: OwnQemu, proxy: RunningProxy) -> Iterator[subprocess.Popen[bytes]]:
+def a_long_verification(qemu: OwnQemu, proxy: RunningProxy) -> Iterator[subprocess.Popen[str]]:
     """`verify` in the midst of its steps: what it has changed can be seen."""
     before = state(qemu)
     command = [*_COMMAND, "verify", "--gdb", proxy.ptlive, "--oracle", "stepped"]
     with subprocess.Popen(
-        [*command, "--probes", "100000"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*command, "--probes", "100000"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         deadline = time.monotonic() + 20
         while state(qemu) == before:
@@ -196,6 +199,10 @@ def test_the_debugger_cuts_a_long_verification_off(qemu: OwnQemu, proxy: Running
                 continue
             assert said == before
             assert verification.wait(10) == 2
+            assert verification.stderr is not None
+            told = verification.stderr.read()
+            assert "the proxy closed the connection: its debugger goes on" in told
+            assert told.count("\n") == 1
         assert "cut off" in proxy.said()
         gdb.do("detach")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptlive.wire.packet import PacketError, frame
@@ -22,6 +22,7 @@ from ptlive.wire.proxy_settings import Settings
 GARBAGE = st.sampled_from([b"", b"+", b"-", b"#01#01", b"++", b"x", b"%"])
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(GARBAGE, st.binary(max_size=40) | st.none()), max_size=8),
     st.lists(st.integers(1, 9), min_size=1),
