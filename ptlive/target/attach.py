@@ -130,7 +130,13 @@ class _Session:
         self._resume = bool(was_running)
         stub = self._stub = self._connect(found)
         if qmp is not None:
-            _check_same(stub, qmp, address)
+            try:
+                _check_same(stub, qmp, address)
+            except PtliveError:
+                # Then what it told of running was no matter of this guest.
+                self._resume = bool(found.was_running)
+                self._guard.set_resume(self._resume)
+                raise
         ram_map = RamMap.parse(stub.monitor("info mtree -f"))
         source = StubMemory(stub)
         return Target(

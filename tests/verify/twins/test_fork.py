@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import product
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Literal
 
@@ -204,14 +205,14 @@ def test_the_qmp_of_another_guest_is_refused(tmp_path: Path) -> None:
         Qmp(qemu.qmp) as own,
         Qmp(other.qmp) as wrong,
     ):
-        for running in (True, False):
+        for running, of_other in product((True, False), repeat=2):
+            own.command("cont" if running else "stop")
+            wrong.command("cont" if of_other else "stop")
             sentence = "is not that of the guest at"
             with pytest.raises(PtliveError, match=sentence), attach(qemu.gdb, qmp=wrong):
                 pass
             assert own.running() is running
-            assert wrong.running() is running
-            own.command("stop")
-            wrong.command("stop")
+            assert wrong.running() is of_other
 
 
 KILLED = """
