@@ -7,8 +7,10 @@ The protocol is spoken by the library qemu.qmp, which is asynchronous and takes
 from __future__ import annotations
 
 import logging
+import signal
 import socket
-from contextlib import suppress
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from ptlive.errors import PtliveError
@@ -16,9 +18,13 @@ from ptlive.wire.address import parse_address
 from ptlive.wire.peer import peer_pid
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    import asyncio
+    from collections.abc import Coroutine, Iterator
+    from types import FrameType
 
 _T = TypeVar("_T")
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Qmp:
@@ -112,13 +118,8 @@ class Qmp:
 
         task = self._loop.create_task(asyncio.wait_for(work, self._timeout))
         try:
-            return self._loop.run_until_complete(task)
-        except (KeyboardInterrupt, SystemExit):
-            # What was interrupted ends now: later, it would tell of itself on the terminal.
-            task.cancel()
-            with suppress(asyncio.CancelledError, QMPError, OSError):
-                self._loop.run_until_complete(task)
-            raise
+            with _cancelled_by_signals(self._loop, task):
+                return self._loop.run_until_complete(task)
         except ExecuteError as error:
             raise PtliveError(f"QEMU refused over QMP: {error}") from error
         except TimeoutError as error:
@@ -135,3 +136,34 @@ class Qmp:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@contextmanager
+def _cancelled_by_signals(
+    loop: asyncio.AbstractEventLoop, task: asyncio.Task[object]
+) -> Iterator[None]:
+    """Let a signal cancel a task, and do what it does otherwise once the task has ended.
+
+    Raised in the midst of the library, KeyboardInterrupt would leave tasks of its own behind
+    that tell of themselves on the terminal.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append((number, frame))
+        loop.call_soon_threadsafe(task.cancel)
+
+    handlers = {number: signal.getsignal(number) for number in _ENDING}
+    ours = {number: handler for number, handler in handlers.items() if callable(handler)}
+    for number in ours:
+        signal.signal(number, note)
+    try:
+        yield
+    finally:
+        for number, handler in ours.items():
+            signal.signal(number, handler)
+        for first, frame in came[:1]:
+            ours[signal.Signals(first)](first, frame)

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -118,12 +119,13 @@ def test_an_interruption_leaves_nothing_behind(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "qmp"))
         server.listen()
-        before = signal.signal(signal.SIGALRM, signal.default_int_handler)
-        signal.setitimer(signal.ITIMER_REAL, 0.3)
-        try:
-            with pytest.raises(KeyboardInterrupt):
-                Qmp(f"unix:{tmp_path / 'qmp'}", timeout=20)
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before)
+        before = signal.getsignal(signal.SIGINT)
+        interruption = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+        interruption.start()
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            Qmp(f"unix:{tmp_path / 'qmp'}", timeout=20)
+        assert time.monotonic() - began < 10
+        interruption.join()
     gc.collect()
+    assert signal.getsignal(signal.SIGINT) is before
