@@ -32,7 +32,8 @@ def fold(fmt: Format, above: U64, entries: U64) -> U64:
     masks = fmt.right_masks
     granted = entries ^ masks.invert
     if not masks.any and not masks.leaf:
-        return above & granted
+        granted &= above
+        return granted
     folded: U64 = (above & granted & masks.every) | ((above | granted) & masks.any)
     return folded | (granted & masks.leaf)
 
