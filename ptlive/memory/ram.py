@@ -31,7 +31,9 @@ class PlainRam:
         # Blocks of one file, whose RAM is split around the PCI hole, are read in one go.
         groups: dict[int, list[tuple[int, U8]]] = {}
         for base, block in self._blocks:
-            owner = block if block.base is None else block.base
+            owner = block
+            while isinstance(owner.base, np.ndarray):
+                owner = owner.base
             groups.setdefault(id(owner), []).append((base, block))
         self._groups = [_Group.of(group) for group in groups.values()]
 
