@@ -17,8 +17,8 @@ _T = TypeVar("_T")
 def print_json(value: dict[str, Any]) -> None:
     """Print one object; text from a guest is escaped to ASCII by JSON itself.
 
-    What holds no list stands on one line, so that each of a million regions is written by
-    the library's fast encoder. An iterator is a list whose items are made one by one.
+    What holds no list stands on one line. An iterator is a long list whose items are made
+    one by one and stand on a line each, written by the library's fast encoder.
     """
     write_lines(_lines("", value, "", ""))
 
@@ -36,8 +36,13 @@ def _lines(head: str, value: Any, tail: str, indent: str) -> Iterator[str]:
         begin, end = "[]"
         items = (("", item) for item in value)
     yield indent + head + begin
-    for (key, item), is_last in _with_last(items):
-        yield from _lines(key, item, "" if is_last else ",", indent + "  ")
+    inner = indent + "  "
+    if isinstance(value, Iterator):
+        for item, is_last in _with_last(value):
+            yield f"{inner}{json.dumps(item)}{'' if is_last else ','}"
+    else:
+        for (key, item), is_last in _with_last(items):
+            yield from _lines(key, item, "" if is_last else ",", inner)
     yield indent + end + tail
 
 
