@@ -35,7 +35,7 @@ class Ways(NamedTuple):
         return Ways(self.node[rows], self.base[rows], self.top[rows])
 
 
-class Entries:
+class PathEntries:
     """The entries of some kinds that the nodes at the ends of some paths have.
 
     Each property is a column of `paths.Paths`, with a row for each entry of each path.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ptlive.paging.entries import Entries, Ways
+from ptlive.paging.entries import PathEntries, Ways
 from ptlive.paging.format import Kind
 from ptlive.paging.graph import HOLES, ranges
 
@@ -198,7 +198,7 @@ class _Expansion:
     def _own(self, depth: int, ways: Ways) -> Paths:
         """Return the wanted entries of nodes as paths."""
         floor = self.graph.floors[depth]
-        entries = Entries(self.graph, floor, ways, self.wanted)
+        entries = PathEntries(self.graph, floor, ways, self.wanted)
         paths = Paths(len(entries), partial(getattr, entries))
         if floor.fmt.level(floor.lvl).leaf_bits:
             # An entry may lie inside of a group that it does not belong to.

@@ -182,7 +182,7 @@ def _ask_stepped(
     """Ask the stepped probe."""
     va, left = _addresses(plan, graph, max(plan.probes // max(len(plan.kinds), 1), 1))
     va = va & _WORD  # the access has 8 bytes, and must not reach into the next page
-    whole = space.walk()
+    whole = graph if plan.ranges is None else space.walk()
     tables = np.unique(np.concatenate([f.nodes.table for f in whole.floors])) & _PAGE
     code = _code(space, whole, tables)
     probe = SteppedProbe(target.stub, target.journal, target.memory, space.vcpu, code, plan.seed)
