@@ -9,27 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ptlive.cli.place import DEFAULT, find_place
+from ptlive.cli.hold import hold
+from ptlive.cli.place import find_place
+from ptlive.cli.spaces import cpu_of, wanted_spaces
 from ptlive.cli.torn import Changes
-from ptlive.errors import PtliveError
 from ptlive.memory.cache import FrameCache
 from ptlive.memory.live import Witness
 from ptlive.show.terminal import plain
-from ptlive.space import open_space
 from ptlive.target import sources
-from ptlive.target.attach import attach, awake
+from ptlive.target.attach import awake
 from ptlive.target.cpu import read_cpus
 from ptlive.target.process import orderly_signals
-from ptlive.wire.qmp import Qmp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ptlive.cli.options import TargetOptions
-    from ptlive.cli.place import Place
     from ptlive.space import AddressSpace
     from ptlive.target.attach import Target
-    from ptlive.target.cpu import CpuState
     from ptlive.target.running import Guest
 
 
@@ -104,14 +101,14 @@ def connect(options: TargetOptions, *, let_run: bool = False) -> Iterator[Connec
     place = find_place(options)
     begun = time.monotonic()
     with orderly_signals(), ExitStack() as stack:
-        held = stack.enter_context(_held(place, options))
+        held = stack.enter_context(hold(place, options))
         target = awake(held, options.vcpu) if let_run else held
         source = sources.choose(target, options.memory, place.guest, live=options.live)
         target = sources.with_source(target, source)
         witness = Witness(target.memory) if options.live else None
         if witness is not None:
             target = replace(target, memory=FrameCache(witness))
-        spaces = [_space(target, options, root) for root in options.root or ("cr3",)]
+        spaces = wanted_spaces(target, options)
         notes = _notes(target, spaces, options)
         connection = Connection(target, place.guest, spaces, place.name, notes, witness)
         for _, text in connection.notes:
@@ -138,55 +135,12 @@ def tell(line: str) -> None:
     click.echo(f"ptlive: {plain(line)}", err=True)
 
 
-@contextmanager
-def _held(place: Place, options: TargetOptions) -> Iterator[Target]:
-    """Attach to the stub, or look at the guest through QMP alone."""
-    with ExitStack() as stack:
-        qmp = stack.enter_context(Qmp(place.qmp)) if place.qmp else None
-        if place.gdb is None:
-            assert qmp is not None
-            # Seldom needed, and every import is felt at the start of a command.
-            from ptlive.target.by_qmp import attach_by_qmp
-
-            yield stack.enter_context(attach_by_qmp(qmp, live=options.live))
-            return
-        try:
-            held = stack.enter_context(attach(place.gdb, qmp=qmp, transport=place.transport))
-        except PtliveError as error:
-            if place.name != DEFAULT:
-                raise
-            raise PtliveError(f"{error}, and no bundled guest is running") from None
-        yield held
-
-
 def tell_changes(changes: Changes) -> None:
     """Tell what changed in a guest that runs."""
     for _, text in changes.notes:
         tell(f"note: {text}")
     for line in changes.lines():
         tell(line)
-
-
-def _space(target: Target, options: TargetOptions, root: str) -> AddressSpace:
-    kind, _, number = root.partition(":")
-    vcpu = int(number) if kind == "vcpu" else options.vcpu
-    return open_space(
-        _cpu(target, vcpu),
-        target.memory,
-        target.ram_map,
-        root=None if root == "cr3" or kind == "vcpu" else int(root, 0),
-        origin=root if kind == "vcpu" else None,
-        format_name=options.format,
-        pkru=options.pkru,
-    )
-
-
-def _cpu(target: Target, vcpu: int) -> CpuState:
-    for cpu in target.cpus:
-        if cpu.vcpu == vcpu:
-            return cpu
-    numbers = ", ".join(str(cpu.vcpu) for cpu in target.cpus)
-    raise PtliveError(f"the guest has no vCPU {vcpu}; it has {numbers}")
 
 
 def _notes(
@@ -196,7 +150,7 @@ def _notes(
     notes = [("attach", text) for text in target.notes]
     for name, text in {k: v for s in spaces for k, v in s.not_modelled.items()}.items():
         notes.append((f"not-modelled-{name.lower()}", f"{name}: {text}"))
-    cpu = _cpu(target, spaces[0].vcpu)
+    cpu = cpu_of(target, spaces[0].vcpu)
     if cpu.maxphyaddr is None:
         notes.append(
             ("maxphyaddr", "MAXPHYADDR is not known: address bits up to 51 count as valid")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -58,7 +59,7 @@ class Range(click.ParamType[tuple[int, int]]):
 
 
 class Root(click.ParamType[str]):
-    """Where a root table is: an address, cr3, or vcpu:N."""
+    """Where a root table is: an address, cr3, vcpu:N, or #N of `ptlive roots`."""
 
     name = "root"
 
@@ -67,10 +68,13 @@ class Root(click.ParamType[str]):
         kind, _, number = str(value).partition(":")
         if value == "cr3" or (kind == "vcpu" and number.isascii() and number.isdigit()):
             return str(value)
+        listed = str(value).removeprefix("#")
+        if listed != value and listed.isascii() and listed.isdigit():
+            return str(value)
         try:
             return hex(Number().convert(value, param, ctx))
         except click.BadParameter:
-            self.fail(f"{value!r} is no root: give an address, cr3 or vcpu:N", param, ctx)
+            self.fail(f"{value!r} is no root: give an address, cr3, vcpu:N or #N", param, ctx)
 
 
 NUMBER, RANGE, ROOT = Number(), Range(), Root()
@@ -91,6 +95,9 @@ class TargetOptions:
     verbose: bool
     memory: str = "auto"
     live: bool = False
+    from_file: Path | None = None
+    assume: tuple[str, ...] = ()
+    all_roots: bool = False
 
 
 def _pkru(_ctx: click.Context, _param: click.Parameter, value: int | None) -> int | None:
@@ -114,6 +121,19 @@ def target_options(command: F) -> F:
             help="Where its QMP listens: it tells what the stub does not.",
         ),
         click.option(
+            "--from",
+            "from_file",
+            type=click.Path(path_type=Path, dir_okay=False),
+            metavar="FILE",
+            help="Read a snapshot, or an ELF core of QEMU's dump-guest-memory.",
+        ),
+        click.option(
+            "--assume",
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="What a file does not hold: efer, maxphyaddr, pkru, ...",
+        ),
+        click.option(
             "--memory",
             type=click.Choice(SOURCES),
             default="auto",
@@ -129,8 +149,11 @@ def target_options(command: F) -> F:
             "--root",
             type=ROOT,
             multiple=True,
-            metavar="ADDRESS|cr3|vcpu:N",
-            help="Root table; may be given several times. Default: cr3.",
+            metavar="ADDRESS|cr3|vcpu:N|#N",
+            help="Root table, #N as `ptlive roots` numbers them; may be repeated. Default: cr3.",
+        ),
+        click.option(
+            "--all-roots", is_flag=True, help="Every address space that `ptlive roots` finds."
         ),
         click.option("--vcpu", type=int, default=1, show_default=True, help="From 1."),
         click.option(
