@@ -1,0 +1,29 @@
+"""Which system an address space belongs to, and what is known of that system."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ptlive.analysis.areas import Area, Profile, area_of
+from ptlive.analysis.linux import detect as detect_linux
+
+if TYPE_CHECKING:
+    from ptlive.arrays import U64, Memory
+    from ptlive.paging.graph import Graph
+
+__all__ = ["Area", "Profile", "area_of", "detect"]
+
+
+def detect(
+    graph: Graph,
+    memory: Memory,
+    ram: tuple[U64, U64] | None = None,
+    *,
+    insist: str | None = None,
+) -> Profile | None:
+    """Return what is known of the system whose address space this is, None if nothing is.
+
+    graph: a walk of one root over everything; ram: (first, last) of the stretches of RAM
+    insist: the name of a profile that is to be taken whatever the structure says
+    """
+    return detect_linux.detect(graph, memory, ram, insist=insist == "linux")
