@@ -66,6 +66,11 @@ def _memory(_ctx: click.Context, _param: click.Parameter, value: str | None) -> 
     "--kernel", type=click.Path(path_type=Path), metavar="FILE", help="linux: another bzImage."
 )
 @click.option(
+    "--release",
+    metavar="NAME",
+    help="linux: the kernel of another Debian release, as bookworm-backports.",
+)
+@click.option(
     "--append",
     multiple=True,
     metavar="TEXT",
@@ -82,6 +87,7 @@ def start(
     accel: str,
     order: str | None,
     kernel: Path | None,
+    release: str | None,
     append: tuple[str, ...],
     as_json: bool,
     extra: tuple[str, ...],
@@ -99,7 +105,7 @@ def start(
     machine = Machine(
         levels=int(levels), accel=accel, gdb=gdb, memory=memory, cpus=cpus, extra=extra
     )
-    made = _recipe(kind, order, kernel, append)
+    made = _recipe(kind, order, kernel, release, append)
     with orderly_signals():
         started = launch.start(made, machine, outlive=True, progress=_tell)
         try:
@@ -125,16 +131,25 @@ def start(
     return DONE
 
 
-def _recipe(kind: str, order: str | None, kernel: Path | None, append: tuple[str, ...]) -> Recipe:
+def _recipe(
+    kind: str,
+    order: str | None,
+    kernel: Path | None,
+    release: str | None,
+    append: tuple[str, ...],
+) -> Recipe:
     """Return the recipe of what was asked for. Raises PtliveError for what does not fit."""
-    given = {"--map": order, "--kernel": kernel, "--append": append}
+    given = {"--map": order, "--kernel": kernel, "--release": release, "--append": append}
     if not any(given.values()):
         return recipe(kind)
     if kind != linux.RECIPE.name:
         name = next(name for name, value in given.items() if value)
         raise PtliveError(f"{name} is for the linux guest; {kind} has no use for it")
     return linux.recipe(
-        order=parse_order(order) if order else None, kernel=kernel, append=" ".join(append)
+        order=parse_order(order) if order else None,
+        kernel=kernel,
+        append=" ".join(append),
+        release=release or "",
     )
 
 

@@ -1,19 +1,20 @@
 """The Linux guest: Debian's packaged cloud kernel with busybox in an initramfs.
 
-Nothing is installed: apt downloads the two packages, and what is needed of them
-is unpacked into the user's cache, once. In the initramfs is also our `mapper`
-(guest/linux/), which makes an address space to order.
+Nothing is installed: apt downloads the two packages, of the system's own release or of a
+newer one, and what is needed of them is unpacked into the user's cache, once. In the
+initramfs is also our `mapper` (guest/linux/), which makes an address space to order.
 """
 
 from __future__ import annotations
 
 import hashlib
+import lzma
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ptlive.errors import PtliveError
-from ptlive.guests import debian, initramfs, mapper
+from ptlive.guests import apt, debian, initramfs, mapper
 from ptlive.guests.recipe import Boot, Recipe
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mount -t debugfs debug /sys/kernel/debug
+for module in /lib/modules/*.ko; do [ -e "$module" ] && insmod "$module"; done
 echo 0 > /proc/sys/kernel/kptr_restrict
 for word in $(cat /proc/cmdline); do
     case $word in ptlive.map=*) mapper "${word#ptlive.map=}" ;; esac
@@ -51,19 +53,44 @@ _COMMAND_LINE = "console=ttyS0 quiet panic=-1"
 _LONGEST_COMMAND_LINE = 2047
 
 
-def cached() -> Path | None:
+_PACKAGE = "linux-image-cloud-amd64"
+_KERNEL = "boot/vmlinuz-*"
+# Modules that need no other and no device: so that the kernel's area for modules is not empty.
+# Newer kernels have them compressed.
+_MODULES = (
+    "lib/modules/*/kernel/drivers/block/loop.ko*",
+    "lib/modules/*/kernel/drivers/net/dummy.ko*",
+    "lib/modules/*/kernel/drivers/net/tun.ko*",
+)
+
+
+def cached(release: str = "") -> Path | None:
     """Return the kernel image in the cache, or None before the first start."""
-    return debian.unpacked("linux-image-cloud-amd64", "boot/vmlinuz-*")
+    return debian.unpacked(_PACKAGE, _KERNEL, release)
 
 
-def recipe(*, order: Order | None = None, kernel: Path | None = None, append: str = "") -> Recipe:
+def recipe(
+    *,
+    order: Order | None = None,
+    kernel: Path | None = None,
+    append: str = "",
+    release: str = "",
+) -> Recipe:
     """Return the recipe of a Linux guest that differs from the usual one.
 
-    `order` is what it is to map for itself; `kernel` another bzImage than Debian's;
-    `append` goes behind the usual kernel command line. Preparing it raises
-    PtliveError if the kernel is none, or the command line cannot be one.
+    `order` is what it is to map for itself; `release` the Debian release whose kernel
+    it boots, "" for the system's own; `kernel` another bzImage than Debian's; `append`
+    goes behind the usual kernel command line. Preparing it raises PtliveError if the
+    kernel is none, or not to be had, or the command line cannot be one. Raises
+    PtliveError for two kernels at once, and for what is no release.
     """
-    made = replace(RECIPE, prepare=partial(_prepare, order=order, kernel=kernel, append=append))
+    if kernel and release:
+        raise PtliveError("--kernel and --release both say which kernel to boot: give one")
+    apt.check_release(release)
+    made = replace(
+        RECIPE,
+        prepare=partial(_prepare, order=order, kernel=kernel, append=append, release=release),
+    )
     if order is None:
         return made
     return replace(made, memory=order.memory, patience=made.patience + order.seconds)
@@ -75,6 +102,7 @@ def _prepare(
     order: Order | None = None,
     kernel: Path | None = None,
     append: str = "",
+    release: str = "",
 ) -> Boot:
     words = [_COMMAND_LINE]
     if order:
@@ -87,12 +115,14 @@ def _prepare(
             f"a kernel's command line has at most {_LONGEST_COMMAND_LINE} characters, "
             f"not {len(line)}"
         )
+    modules: list[Path] = []
     if kernel:
         _check_kernel(kernel)
     else:
-        kernel = debian.provide("linux-image-cloud-amd64", "boot/vmlinuz-*", progress)
+        patterns = (_KERNEL, *_MODULES)
+        kernel, *modules = debian.provide_all(_PACKAGE, patterns, progress, release)
     busybox = debian.provide("busybox-static", "bin/busybox", progress).read_bytes()
-    initrd = _initramfs(busybox, mapper.provide(progress))
+    initrd = _initramfs(busybox, mapper.provide(progress), modules)
     return Boot(
         kernel=kernel.absolute(), initrd=initrd, append=line, swap=order.swap if order else 0
     )
@@ -109,12 +139,14 @@ def _check_kernel(path: Path) -> None:
         raise PtliveError(f"{path} is no Linux kernel that can be booted (a bzImage)")
 
 
-def _initramfs(busybox: bytes, program: bytes) -> Path:
+def _initramfs(busybox: bytes, program: bytes, modules: list[Path]) -> Path:
     """Return the path of the archive in the cache, made when its content is new."""
-    digest = hashlib.sha256(_INIT + busybox + program + _MARK).hexdigest()[:16]
+    loaded = {path.name.removesuffix(".xz"): _module(path) for path in modules}
+    content = b"".join([_INIT, busybox, program, _MARK, *loaded.values()])
+    digest = hashlib.sha256(content).hexdigest()[:16]
     path = debian.cache_folder() / f"initramfs-{digest}.gz"
     if not path.exists():
-        names = ("bin", "dev", "proc", "sys", "tmp")
+        names = ("bin", "dev", "lib", "lib/modules", "proc", "sys", "tmp")
         entries = [
             *(initramfs.folder(name) for name in names),
             # The kernel opens it for init's input and output, before init mounts /dev.
@@ -122,11 +154,17 @@ def _initramfs(busybox: bytes, program: bytes) -> Path:
             initramfs.program("bin/busybox", busybox),
             initramfs.program("bin/mapper", program),
             initramfs.program("init", _INIT),
+            *(initramfs.program(f"lib/modules/{name}", loaded[name]) for name in loaded),
             # Without it the mapper changes no setting of the system that it runs on.
             initramfs.program("ptlive-guest", _MARK),
         ]
         debian.write_whole(path, initramfs.archive(entries))
     return path
+
+
+def _module(path: Path) -> bytes:
+    data = path.read_bytes()
+    return lzma.decompress(data) if path.suffix == ".xz" else data
 
 
 RECIPE = Recipe(

@@ -27,6 +27,10 @@ case "$0 $*" in
     [ -e "$APT_ROOT/no-lists" ] && { echo "E: No packages found" >&2; exit 100; }
     echo "Package: $package"; echo "Depends: linux-image-6.1.0-99-cloud-amd64 (= 6.1)" ;;
 *apt-cache*show*) echo "Package: $package"; echo "Size: 1500000" ;;
+*apt-get*update*)
+    [ -e "$APT_ROOT/no-release" ] && { cat "$APT_ROOT/no-release" >&2; exit 100; }
+    exit 0 ;;
+*apt-get*indextargets*) cat "$APT_ROOT/sources" 2>/dev/null ;;
 *apt-get*download*)
     [ -e "$APT_ROOT/fails" ] && { cat "$APT_ROOT/fails" >&2; exit 100; }
     cp "$APT_ROOT/$package"_*.deb . ;;
@@ -42,6 +46,10 @@ def apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tree = root / "tree"
     (tree / "boot").mkdir(parents=True)
     (tree / "boot/vmlinuz-6.1.0-99-cloud-amd64").write_bytes(b"a kernel" * 1000)
+    modules = tree / "lib/modules/6.1.0-99-cloud-amd64/kernel"
+    for name in ("drivers/block/loop.ko", "drivers/net/dummy.ko", "drivers/net/tun.ko"):
+        (modules / name).parent.mkdir(parents=True, exist_ok=True)
+        (modules / name).write_bytes(name.encode())
     (tree / "boot/config-6.1.0-99-cloud-amd64").write_text("CONFIG_X86_5LEVEL=y\n")
     (tree / "DEBIAN").mkdir()
     control = (
@@ -149,10 +157,92 @@ def test_the_guest_keeps_its_address_randomisation(
         asked.append(package)
         return apt / "tree/boot/vmlinuz-6.1.0-99-cloud-amd64"
 
+    def stand_in_for_all(package: str, patterns: object, progress: object, _: str) -> list[Path]:
+        return [stand_in(package, str(patterns), progress)]
+
     monkeypatch.setattr(debian, "provide", stand_in)
+    monkeypatch.setattr(debian, "provide_all", stand_in_for_all)
     boot = linux.RECIPE.prepare(lambda _: None)
     assert asked == ["linux-image-cloud-amd64", "busybox-static"]
     assert "nokaslr" not in boot.append
     assert "console=ttyS0" in boot.append
     assert boot.initrd
     assert boot.initrd.exists()
+
+
+ALL = ("boot/vmlinuz-*", "lib/modules/*/kernel/drivers/net/tun.ko*")
+BACKPORTS = "bookworm-backports"
+
+
+def provide_all(release: str, progress: Callable[[str], None] = lambda _: None) -> list[Path]:
+    return debian.provide_all("linux-image-cloud-amd64", ALL, progress, release)
+
+
+def test_several_files_of_a_package_are_fetched_at_once(apt: Path) -> None:
+    kernel, module = provide_all("")
+    assert module.read_bytes() == b"drivers/net/tun.ko"
+    assert kernel.parents[1] == module.parents[6]
+    assert provide_all("") == [kernel, module]
+    assert (apt / "calls").read_text().count("download") == 1
+
+
+def test_what_a_cache_lacks_is_fetched_and_what_was_older_goes(apt: Path) -> None:
+    assert apt.exists()
+    kernel = provide()
+    older = kernel.with_name("vmlinuz-6.1.0-11-cloud-amd64")
+    older.write_bytes(b"an older kernel")
+    assert provide_all("")[0] == kernel
+    assert not older.exists()
+
+
+def test_another_release_has_lists_of_its_own(apt: Path) -> None:
+    (apt / "sources").write_text(
+        "Google x http://g/\nDebian bookworm-security http://s/\nDebian bookworm http://m/debian/\n"
+    )
+    told: list[str] = []
+    kernel, _ = provide_all(BACKPORTS, told.append)
+    assert told[0] == "fetching the package lists of Debian bookworm-backports"
+    own = debian.cache_folder() / "apt" / BACKPORTS
+    assert kernel.is_relative_to(debian.cache_folder() / BACKPORTS)
+    assert (own / "sources.list").read_text() == (
+        "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]"
+        " http://m/debian/ bookworm-backports main\n"
+    )
+    calls = [line for line in (apt / "calls").read_text().split("\n") if line]
+    for call in calls:
+        if "indextargets" not in call:
+            assert f"Dir::State::Lists={own}/lists" in call
+            assert "Dir::Etc::SourceParts=/dev/null" in call
+            assert f"Dir::Etc::SourceList={own}/sources.list" in call
+    assert provide_all(BACKPORTS) == provide_all(BACKPORTS)
+    assert (apt / "calls").read_text().split("\n")[:-1] == calls  # from the cache
+    assert linux.cached(BACKPORTS) == kernel
+    assert linux.cached() is None
+
+
+def test_where_the_system_names_no_mirror_it_is_debians(apt: Path) -> None:
+    provide_all(BACKPORTS)
+    source = (debian.cache_folder() / "apt" / BACKPORTS / "sources.list").read_text()
+    assert apt.exists()
+    assert "] http://deb.debian.org/debian/ bookworm-backports main" in source
+
+
+def test_a_release_that_cannot_be_fetched_is_told_in_a_sentence(apt: Path) -> None:
+    (apt / "no-release").write_text(
+        "W: x\nE: The repository 'http://m/debian none Release' does not have a Release file.\n"
+    )
+    with pytest.raises(PtliveError) as told:
+        provide_all("none")
+    assert str(told.value) == (
+        "apt could not fetch the lists of Debian none: "
+        "The repository 'http://m/debian none Release' does not have a Release file"
+    )
+
+
+def test_without_the_keyring_no_list_is_believed(
+    apt: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("ptlive.guests.apt.KEYRING", tmp_path / "none.gpg")
+    with pytest.raises(PtliveError, match=r"none.gpg is missing.*debian-archive-keyring"):
+        provide_all(BACKPORTS)
+    assert not (apt / "calls").exists()

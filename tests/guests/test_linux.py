@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import lzma
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from ptlive.errors import PtliveError
 from ptlive.guests import Boot, Recipe, debian, linux, mapper
 from ptlive.guests.mapper import parse_order
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 BZIMAGE = bytes(0x1FE) + b"\x55\xaa" + b"\xeb\x66HdrS" + bytes(1000)
 
@@ -24,8 +29,20 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         (tmp_path / package).write_bytes(b"\x7fELF")
         return tmp_path / package
 
+    def provide_all(
+        package: str, patterns: Sequence[str], _progress: object, release: str
+    ) -> list[Path]:
+        packages.append(f"{package}/{release}" if release else package)
+        found = [tmp_path / Path(pattern.replace("*", "")).name for pattern in patterns]
+        for path in found:
+            path.write_bytes(f"content of {path.name}".encode())
+        packed = tmp_path / "tun.ko.xz"
+        packed.write_bytes(lzma.compress(b"content of tun.ko"))
+        return [*found[:-1], packed]
+
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(debian, "provide", provide)
+    monkeypatch.setattr(debian, "provide_all", provide_all)
     return packages
 
 
@@ -59,6 +76,32 @@ def test_the_mapper_is_in_the_initramfs(asked: list[str]) -> None:
     packed = gzip.decompress(boot.initrd.read_bytes())
     assert mapper.ELF.read_bytes() in packed
     assert b"bin/mapper\0" in packed
+
+
+def test_modules_of_that_kernel_are_in_the_initramfs_unpacked(asked: list[str]) -> None:
+    boot = prepared(linux.RECIPE)
+    assert boot.initrd
+    packed = gzip.decompress(boot.initrd.read_bytes())
+    for name in (b"loop.ko", b"dummy.ko", b"tun.ko"):
+        assert b"lib/modules/" + name + b"\0" in packed
+        assert b"content of " + name in packed
+
+
+def test_another_release_has_another_kernel(asked: list[str]) -> None:
+    prepared(linux.recipe(release="bookworm-backports"))
+    assert asked == ["linux-image-cloud-amd64/bookworm-backports", "busybox-static"]
+
+
+@pytest.mark.parametrize("release", ["../x", "Bookworm", "a b", "-o", "x\n"])
+def test_what_is_no_release_is_refused(release: str) -> None:
+    with pytest.raises(PtliveError, match="is no release of Debian's") as told:
+        linux.recipe(release=release)
+    assert str(told.value).isprintable()
+
+
+def test_two_kernels_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(PtliveError, match="give one"):
+        linux.recipe(kernel=tmp_path, release="bookworm-backports")
 
 
 def test_another_kernel_takes_the_place_of_debians(asked: list[str], tmp_path: Path) -> None:
