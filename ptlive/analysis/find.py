@@ -1,0 +1,233 @@
+"""From physical addresses back to the linear ones that reach them.
+
+The leaves of a walk are looked through, each once, however many paths lead to it: counts are
+exact at once, and of what a million addresses reach the first are listed. For a million
+physical addresses that is a few sorts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ptlive.paging import fields, paths
+from ptlive.paging.format import Kind
+from ptlive.paging.graph import ranges
+from ptlive.paging.select import Leaves, only
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ptlive.arrays import U8, U64, Bool, Index
+    from ptlive.paging.graph import Graph
+    from ptlive.paging.paths import Paths
+
+# So many frames that are mapped more often than is to be listed get a list of their own each,
+# which takes a look at all leaves; the others only their counts.
+MOST_HEAVY = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Spans:
+    """Stretches of physical addresses, ends included, in any order; columns uint64[n]."""
+
+    first: U64
+    last: U64
+
+    def __len__(self) -> int:
+        return self.first.size
+
+    def take(self, rows: Index) -> Spans:
+        """Return these rows."""
+        return Spans(self.first[rows], self.last[rows])
+
+    def touch(self, first: U64, last: U64) -> Bool:
+        """Tell which stretches, uint64[m] each, have an address in any of these."""
+        begins, ends = self._sorted
+        # More of these begin at or below its end than end below its beginning.
+        found: Bool = np.searchsorted(begins, last, "right") > np.searchsorted(ends, first)
+        return found
+
+    @cached_property
+    def _sorted(self) -> tuple[U64, U64]:
+        return np.sort(self.first), np.sort(self.last)
+
+
+@dataclass(frozen=True, eq=False)
+class Mappings:
+    """What maps some stretches: n rows, by stretch and then by space and address.
+
+    span: which of the stretches; space: of the walk's; va, last_va and pa: of the part of
+    a run of pages that lies in the stretch; pages: how many those are; bits, lvl, entry,
+    entry_pa, rights, attributes: of the first of them (the last two of all)
+    """
+
+    span: Index
+    space: Index
+    va: U64
+    last_va: U64
+    pa: U64
+    pages: Index
+    bits: U8
+    lvl: U8
+    entry: U64
+    entry_pa: U64
+    rights: U64
+    attributes: U64
+
+    def __len__(self) -> int:
+        return self.span.size
+
+    def take(self, rows: Index) -> Mappings:
+        """Return these rows."""
+        return Mappings(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """count: how many pages reach each stretch, uint64[n]; listed: the first of them."""
+
+    count: U64
+    mappings: Mappings
+    listed: Index
+
+
+def find(graph: Graph, spans: Spans, limit: int) -> Found:
+    """Return what maps each of these stretches, at most `limit` pages of each listed."""
+    count = counts(graph, spans)
+    few = np.flatnonzero((count > 0) & (count <= np.uint64(limit)))
+    many = np.flatnonzero(count > np.uint64(limit))
+    parts = list(_mappings(graph, spans, few, None)) if few.size else []
+    for row in many[:MOST_HEAVY]:
+        parts += _mappings(graph, spans, np.array([row]), limit)
+    listed = np.zeros(len(spans), dtype=np.intp)
+    listed[few] = count[few].astype(np.intp)
+    listed[many[:MOST_HEAVY]] = limit
+    return Found(count, _runs(parts), listed)
+
+
+def counts(graph: Graph, spans: Spans) -> U64:
+    """Count how many pages, by all paths, have an address in each stretch, uint64[n]."""
+    total = np.zeros(len(spans), dtype=np.uint64)
+    for floor in graph.floors:
+        leaf = Leaves(floor, np.flatnonzero(floor.kind == Kind.LEAF))
+        if not leaf.edge.size:
+            continue
+        weight = floor.nodes.paths[floor.node[leaf.edge]]
+        # Those that begin at or below its end, less those that end below its beginning.
+        total += _weight_to(leaf.pa, weight, spans.last, "right")
+        total -= _weight_to(leaf.last_pa, weight, spans.first, "left")
+    return total
+
+
+def mapping(graph: Graph, spans: Spans) -> Graph:
+    """Return the graph with only the leaves that have an address in one of these stretches."""
+    return only(graph, lambda leaf: spans.touch(leaf.pa, leaf.last_pa))
+
+
+def by_space(graph: Graph) -> U64:
+    """Count how many leaves each of the walk's spaces reaches, by all paths, uint64[spaces]."""
+    below = np.zeros(0, dtype=np.uint64)
+    for floor in reversed(graph.floors):
+        edges = np.asarray(floor.child) >= 0
+        weight = (floor.kind == Kind.LEAF).astype(np.uint64)
+        if edges.any():
+            weight[edges] = below[floor.child[edges]]
+        total = np.zeros(weight.size + 1, dtype=np.uint64)
+        np.cumsum(weight, out=total[1:])
+        below = total[floor.first_edge[1:]] - total[floor.first_edge[:-1]]
+    tops = graph.tops
+    found = np.zeros(int(tops.space.max(initial=-1)) + 1, dtype=np.uint64)
+    if below.size:
+        np.add.at(found, tops.space, below[tops.node])
+    return found
+
+
+def pairs(one: Spans, other: Spans) -> tuple[Index, Index]:
+    """Return the rows of all pairs of stretches that have an address in common."""
+    mine, theirs = _beginning_in(one, other, "left")
+    theirs_too, mine_too = _beginning_in(other, one, "right")
+    return np.concatenate([mine, mine_too]), np.concatenate([theirs, theirs_too])
+
+
+def _beginning_in(outer: Spans, inner: Spans, side: str) -> tuple[Index, Index]:
+    """Return the pairs of which the inner begins in the outer.
+
+    side: "left" with those that begin where it does, "right" without.
+    """
+    order = np.argsort(inner.first, kind="stable")
+    begins = inner.first[order]
+    low = np.searchsorted(begins, outer.first, "left" if side == "left" else "right")
+    size = np.searchsorted(begins, outer.last, "right") - low
+    return np.repeat(np.arange(len(outer)), size), order[ranges(low, size)]
+
+
+def _weight_to(values: U64, weight: U64, bounds: U64, side: str) -> U64:
+    """Return what weighs all of the values up to each bound, "right": with it."""
+    order = np.argsort(values)
+    total = np.zeros(values.size + 1, dtype=np.uint64)
+    np.cumsum(weight[order], out=total[1:])
+    at = np.searchsorted(values[order], bounds, "right" if side == "right" else "left")
+    return total[at]
+
+
+def _mappings(graph: Graph, spans: Spans, rows: Index, limit: int | None) -> Iterator[Mappings]:
+    """Yield the mappings of the stretches in these rows, a page each, chunk by chunk."""
+    wanted = spans.take(rows)
+    for chunk in paths.leaves(mapping(graph, wanted), limit):
+        size = (np.uint64(1) << chunk.bits.astype(np.uint64)) - np.uint64(1)
+        leaf, span = pairs(Spans(chunk.pa, chunk.pa + size), wanted)
+        low = np.maximum(chunk.pa[leaf], wanted.first[span])
+        high = np.minimum(chunk.pa[leaf] + size[leaf], wanted.last[span])
+        to_va = chunk.va[leaf] - chunk.pa[leaf]
+        yield Mappings(
+            span=rows[span],
+            space=chunk.space[leaf],
+            va=low + to_va,
+            last_va=high + to_va,
+            pa=low,
+            pages=np.ones(leaf.size, dtype=np.intp),
+            bits=chunk.bits[leaf],
+            lvl=chunk.lvl[leaf],
+            entry=chunk.entry[leaf],
+            entry_pa=chunk.entry_pa[leaf],
+            rights=chunk.rights[leaf],
+            attributes=_attributes(graph, chunk)[leaf],
+        )
+
+
+def _attributes(graph: Graph, chunk: Paths) -> U64:
+    packed = np.zeros(len(chunk), dtype=np.uint64)
+    for lvl in np.unique(chunk.lvl).tolist():
+        here = chunk.lvl == lvl
+        packed[here] = fields.pack_attributes(graph.fmt, lvl, chunk.entry[here])
+    return packed
+
+
+def _runs(parts: list[Mappings]) -> Mappings:
+    """Join pages, and make one row of those that follow each other and are alike."""
+    names = Mappings.__dataclass_fields__
+    if not parts:
+        none = np.zeros(0, dtype=np.uint64)
+        return Mappings(*(none.astype(_DTYPES.get(name, np.uint64)) for name in names))
+    every = Mappings(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+    every = every.take(np.lexsort((every.va, every.space, every.span)))
+    begins = np.ones(len(every), dtype=np.bool_)
+    one = np.uint64(1)
+    begins[1:] = every.va[1:] != every.last_va[:-1] + one
+    begins[1:] |= every.pa[1:] - every.pa[:-1] != every.va[1:] - every.va[:-1]
+    for name in ("span", "space", "bits", "lvl", "rights", "attributes"):
+        column = getattr(every, name)
+        begins[1:] |= column[1:] != column[:-1]
+    first = np.flatnonzero(begins)
+    runs = every.take(first)
+    last = np.append(first[1:], len(every)) - 1
+    runs.last_va[:] = every.last_va[last]
+    runs.pages[:] = last - first + 1
+    return runs
+
+
+_DTYPES = {"span": np.intp, "space": np.intp, "pages": np.intp, "bits": np.uint8, "lvl": np.uint8}
