@@ -23,6 +23,7 @@ _COMMANDS = {
     "demo": ("demo", "demo", "Show and verify the tables of the bundled menu guest."),
     "translate": ("translate", "translate", "Translate addresses, step by step."),
     "map": ("map", "map_", "Print what is mapped, as merged regions."),
+    "find": ("find", "find_", "Find every address that reaches a physical one."),
     "verify": ("verify", "verify_", "Ask the MMU, or QEMU, whether the walk is right."),
     "selftest": (
         "selftest",
