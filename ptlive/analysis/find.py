@@ -51,6 +51,15 @@ class Spans:
         found: Bool = np.searchsorted(begins, last, "right") > np.searchsorted(ends, first)
         return found
 
+    def merged(self) -> Spans:
+        """Return stretches with the same addresses that are sorted and do not touch."""
+        order = np.argsort(self.first, kind="stable")
+        first, end = self.first[order], np.maximum.accumulate(self.last[order])
+        begins = np.ones(first.size, dtype=np.bool_)
+        begins[1:] = (first[1:] > end[:-1]) & (first[1:] - end[:-1] > np.uint64(1))
+        at = np.flatnonzero(begins)
+        return Spans(first[at], end[np.append(at[1:], first.size)[: at.size] - 1])
+
     @cached_property
     def _sorted(self) -> tuple[U64, U64]:
         return np.sort(self.first), np.sort(self.last)

@@ -63,7 +63,7 @@ def _print(group: Together, limit: int) -> None:
     write_lines(_sentences(group, known, folded))
     answer = _user(group, known, folded, limit)
     if len(answer.spans):
-        stdout().print(heading("user mode reaches these tables"))
+        stdout().print(heading("what user mode reaches of them"))
         write_lines(show.listing(answer))
 
 
@@ -88,14 +88,14 @@ def _user(group: Together, known: Tables, folded: Folded, limit: int) -> show.An
     user = np.uint64(fmt.right("user").mask)
     spans = about.spans_of(fmt, known)
     graph = only(analysis.mapping(folded.graph, spans), lambda leaf: (leaf.rights & user) != 0)
-    rows = np.flatnonzero(analysis.counts(graph, spans) > 0)[:limit]
-    some = spans.take(rows)
+    reached = spans.take(np.flatnonzero(analysis.counts(graph, spans) > 0)).merged()
+    some = reached.take(np.arange(min(len(reached), limit)))
     return show.Answer(
         fmt=fmt,
         spans=some,
         found=analysis.find(graph, some, limit),
-        targets=["table"] * rows.size,
-        places=[""] * rows.size,
+        targets=["table"] * len(some),
+        places=[""] * len(some),
         tables=known,
         table_of={},
         roots=[hex(int(space.root[0])) for space in group.spaces],
