@@ -2,7 +2,8 @@
 
 They are built from the bottom of a walk's graph, each node's once however many
 paths reach it. So a shadow of 512 GB over a single page is one region at once,
-and the pages in it are still counted exactly.
+and the pages in it are still counted exactly; and what repeats at equal distances
+because a table is shared can be one region that says how often it is there.
 """
 
 from __future__ import annotations
@@ -12,9 +13,15 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from ptlive.analysis import regions_fold as fold_
+from ptlive.analysis.regions_cuts import cuts_of
+from ptlive.analysis.regions_fold import Edges, TooManyError
+from ptlive.analysis.regions_repeat import LEAST, Repeat, Repeats
+from ptlive.analysis.regions_rows import Rows, concatenate, empty, merge
 from ptlive.errors import PtliveError
 from ptlive.paging import fields
 from ptlive.paging.format import Kind
+from ptlive.paging.reach import spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +32,6 @@ if TYPE_CHECKING:
 
 TargetOf: TypeAlias = "Callable[[U64, U64], U8]"
 
-LIMIT = 1 << 22
 # Leaves that are made rows at once.
 _SOME = 1 << 17
 
@@ -38,6 +44,10 @@ class Regions:
     and attributes (packed, see `fields`); target: what the pages lie in, in the
     codes of the caller; pa: of the first page; contiguous: whether the frames
     follow each other; pages: uint64[n, len(page_bits)], how many of each size.
+
+    A region that was folded is there `times` times. va, last_va and pa are of the first
+    one, pages are those of all. repeat: how the others follow, by number in `repeats`,
+    each a tuple of (times, stride) from the inside outwards.
     """
 
     fmt: Format
@@ -51,59 +61,72 @@ class Regions:
     pa: U64
     contiguous: Bool
     pages: U64
+    times: U64
+    repeat: Index
+    repeats: tuple[Repeat, ...]
 
     def __len__(self) -> int:
         return self.va.size
 
 
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """Regions of nodes: the owner is the node, va is the offset into what its table spans."""
-
-    owner: Index
-    va: U64
-    last_va: U64
-    rights: U64
-    attributes: U64
-    target: U8
-    pa: U64
-    last_pa: U64
-    contiguous: Bool
-    pages: U64
-
-    def take(self, rows: Index) -> _Rows:
-        return _Rows(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
-
-    def moved(self, owner: Index, by: U64) -> _Rows:
-        """Return the same rows as regions of other owners, each moved up."""
-        rest = (getattr(self, name) for name in list(self.__dataclass_fields__)[3:])
-        return _Rows(owner, self.va + by, self.last_va + by, *rest)
-
-
-def regions(graph: Graph, target: TargetOf, *, split_pa: bool = False) -> Regions:
+def regions(
+    graph: Graph,
+    target: TargetOf,
+    *,
+    split_pa: bool = False,
+    fold: bool = False,
+    cuts: U64 | None = None,
+) -> Regions:
     """Merge the leaves of a walk into regions.
 
     target: (pa uint64[n], page_bits uint64[n]) -> uint8[n] says what each page
         lies in; pages in different things are not one region
     split_pa: begin a new region also where the frames do not follow each other
+    fold: make one region of equal ones at equal distances
+    cuts: linear addresses at which no region goes on; a page that one goes through is
+        not cut, and belongs to what it begins in
 
-    Raises PtliveError if there are more than `LIMIT` regions.
+    Raises PtliveError if there are more than `regions_fold.LIMIT` regions.
     """
     sizes = tuple(sorted({int(b) for floor in graph.floors for b in _leaf_sizes(floor)}))
-    rows: _Rows | None = None
-    for floor in reversed(graph.floors):
-        parts = list(_own(floor, sizes, target, split_pa))
-        if rows is not None:
-            down = np.flatnonzero(floor.kind == Kind.TABLE)
-            parts.append(_reached(rows, floor.child[down], floor.node[down], floor.offset(down)))
-        rows = _merge(_concatenate(parts, sizes), split_pa)
+    repeats = Repeats()
+    at_floors, at_tops = cuts_of(graph, cuts)
+    rows = empty(sizes)
+    for depth, floor in reversed(list(enumerate(graph.floors))):
+        here = at_floors[depth]
+        own = [merge(each, split_pa, here) for each in _own(floor, sizes, target)]
+        edges = _edges(floor)
+        try:
+            if fold:
+                below = fold_.folded(rows, edges, own, repeats, split_pa, here)
+            else:
+                below = [fold_.reached(rows, edges)]
+        except TooManyError as many:
+            raise _too_many(graph, depth, many) from None
+        rows = merge(concatenate([*own, *below], sizes), split_pa, here)
+        if fold and (len(below) > 1 or sum(map(len, own)) >= LEAST):
+            rows = fold_.fold_equal(rows, repeats, here)
     tops = graph.tops
-    if rows is None:
-        rows = _empty(sizes)
-    rows = _reached(rows, tops.node, tops.space, tops.base)
-    rows = _merge(rows, split_pa)
+    if len(rows):
+        nodes = graph.floors[0].nodes
+        last = tops.base + nodes.last[tops.node]
+        edges = Edges(tops.space, tops.node, tops.base, last)
+        try:
+            if fold:
+                below = fold_.folded(rows, edges, [], repeats, split_pa, at_tops)
+            else:
+                below = [fold_.reached(rows, edges)]
+        except TooManyError as many:
+            raise _too_many(graph, -1, many) from None
+        rows = merge(concatenate(below, sizes), split_pa, at_tops)
+    return _finished(graph.fmt, sizes, rows, repeats)
+
+
+def _finished(fmt: Format, sizes: tuple[int, ...], rows: Rows, repeats: Repeats) -> Regions:
+    times = repeats.times[rows.repeat]
+    pages = rows.pages * times[:, None] if rows.repeat.any() else rows.pages
     return Regions(
-        graph.fmt,
+        fmt,
         sizes,
         rows.owner,
         rows.va,
@@ -113,7 +136,10 @@ def regions(graph: Graph, target: TargetOf, *, split_pa: bool = False) -> Region
         rows.target,
         rows.pa,
         rows.contiguous,
-        rows.pages,
+        pages,
+        times,
+        rows.repeat,
+        tuple(repeats.all),
     )
 
 
@@ -121,14 +147,22 @@ def _leaf_sizes(floor: Floor) -> U64:
     return np.unique(floor.leaf_bits(np.flatnonzero(floor.kind == Kind.LEAF)))
 
 
-def _own(floor: Floor, sizes: tuple[int, ...], target: TargetOf, split_pa: bool) -> Iterator[_Rows]:
-    """Yield a floor's own leaves, merged, some at a time: most are merged away at once."""
+def _edges(floor: Floor) -> Edges:
+    """Return a floor's entries that refer to tables."""
+    down = np.flatnonzero(floor.kind == Kind.TABLE)
+    node, offset = floor.node[down], floor.offset(down)
+    last = offset + ((np.uint64(1) << floor.nodes.shift[node]) - np.uint64(1))
+    return Edges(node, floor.child[down], offset, last)
+
+
+def _own(floor: Floor, sizes: tuple[int, ...], target: TargetOf) -> Iterator[Rows]:
+    """Yield a floor's own leaves, some at a time: most are merged away at once."""
     leaf = np.flatnonzero(floor.kind == Kind.LEAF)
     for at in range(0, leaf.size, _SOME):
-        yield _merge(_leaves(floor, leaf[at : at + _SOME], sizes, target), split_pa)
+        yield _leaves(floor, leaf[at : at + _SOME], sizes, target)
 
 
-def _leaves(floor: Floor, leaf: Index, sizes: tuple[int, ...], target: TargetOf) -> _Rows:
+def _leaves(floor: Floor, leaf: Index, sizes: tuple[int, ...], target: TargetOf) -> Rows:
     """Return some of a floor's leaves as rows."""
     entry, bits = floor.entry[leaf], floor.leaf_bits(leaf)
     last = (np.uint64(1) << bits) - np.uint64(1)
@@ -136,7 +170,7 @@ def _leaves(floor: Floor, leaf: Index, sizes: tuple[int, ...], target: TargetOf)
     pa = floor.fmt.level(floor.lvl).leaf_address(entry)
     pages = np.zeros((leaf.size, len(sizes)), dtype=np.uint64)
     pages[np.arange(leaf.size), np.searchsorted(np.array(sizes, dtype=np.uint64), bits)] = 1
-    return _Rows(
+    return Rows(
         owner=floor.node[leaf],
         va=va,
         last_va=va + last,
@@ -147,77 +181,17 @@ def _leaves(floor: Floor, leaf: Index, sizes: tuple[int, ...], target: TargetOf)
         last_pa=pa + last,
         contiguous=np.ones(leaf.size, dtype=np.bool_),
         pages=pages,
+        repeat=np.zeros(leaf.size, dtype=np.intp),
     )
 
 
-def _reached(rows: _Rows, node: Index, owner: Index, offset: U64) -> _Rows:
-    """Return the rows of each of these nodes, as rows of its owner at an offset."""
-    begin = np.searchsorted(rows.owner, node)
-    count = np.searchsorted(rows.owner, node, side="right") - begin
-    if count.sum() > LIMIT:
-        raise PtliveError(f"there are more than {LIMIT} regions; ask for a range of addresses")
-    owner, offset = np.repeat(owner, count), np.repeat(offset, count)
-    once = owner.size == rows.va.size and (begin[1:] == (begin + count)[:-1]).all()
-    if once and not begin[:1].any():
-        return rows.moved(owner, offset)  # as in a tree: each once, and in order
-    chosen = np.repeat(begin - np.cumsum(count) + count, count) + np.arange(count.sum())
-    return rows.take(chosen).moved(owner, offset)
-
-
-def _concatenate(parts: list[_Rows], sizes: tuple[int, ...]) -> _Rows:
-    if len(parts) < 2:
-        return parts[0] if parts else _empty(sizes)
-    names = _Rows.__dataclass_fields__
-    return _Rows(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
-
-
-def _merge(rows: _Rows, split_pa: bool) -> _Rows:
-    """Sort rows and join those that are neighbours and alike."""
-    if not rows.va.size:
-        return rows
-    behind = (rows.owner[1:] == rows.owner[:-1]) & (rows.va[1:] <= rows.va[:-1])
-    if behind.any() or (rows.owner[1:] < rows.owner[:-1]).any():
-        rows = rows.take(np.lexsort((rows.va, rows.owner)))
-    follows = rows.pa[1:] == rows.last_pa[:-1] + np.uint64(1)
-    begins = np.ones(rows.va.size, dtype=np.bool_)
-    begins[1:] = rows.va[1:] != rows.last_va[:-1] + np.uint64(1)
-    for column in (rows.owner, rows.rights, rows.attributes, rows.target):
-        begins[1:] |= column[1:] != column[:-1]
-    if split_pa:
-        begins[1:] |= ~follows
-    if begins.all():
-        return rows
-    first = np.flatnonzero(begins)
-    last = np.append(first[1:], rows.va.size) - 1
-    unbroken = rows.contiguous.copy()
-    unbroken[1:] &= follows | begins[1:]
-    merged = rows.take(first)
-    return _Rows(
-        merged.owner,
-        merged.va,
-        rows.last_va[last],
-        merged.rights,
-        merged.attributes,
-        merged.target,
-        merged.pa,
-        rows.last_pa[last],
-        np.logical_and.reduceat(unbroken, first),
-        np.add.reduceat(rows.pages, first, axis=0),
-    )
-
-
-def _empty(sizes: tuple[int, ...]) -> _Rows:
-    """Return no rows."""
-    none = np.zeros(0, dtype=np.uint64)
-    return _Rows(
-        np.zeros(0, dtype=np.intp),
-        none,
-        none,
-        none,
-        none,
-        np.zeros(0, dtype=np.uint8),
-        none,
-        none,
-        np.zeros(0, dtype=np.bool_),
-        np.zeros((0, len(sizes)), dtype=np.uint64),
+def _too_many(graph: Graph, depth: int, many: TooManyError) -> PtliveError:
+    """Return what to tell the user: how many, and where most of them are."""
+    where = ""
+    if depth >= 0:
+        table = int(graph.floors[depth].nodes.table[many.owner])
+        _, va, last_va = next(spans_of(graph, table))
+        where = f", {many.rows} of them in {va:#018x}..{last_va:#018x}"
+    return PtliveError(
+        f"there are more than {fold_.LIMIT} regions{where}; ask for a range of addresses"
     )
