@@ -7,14 +7,12 @@ nothing here knows any system.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ptlive.arrays import U8, U64, Index
+    from ptlive.arrays import U8, U64, Bool, Index
 
 
 class Area(NamedTuple):
@@ -26,6 +24,36 @@ class Area(NamedTuple):
     evidence: str
 
 
+class Explained(NamedTuple):
+    """What one entry that is not present says: in short, its numbers by name, in words."""
+
+    name: str
+    values: dict[str, int]
+    text: str
+
+
+class Absent(Protocol):
+    """Tells what entries that are not present say."""
+
+    def __call__(
+        self, lvl: int, entries: U64, kernel: Bool | bool = False
+    ) -> tuple[U8, tuple[str, ...]]:
+        """Return codes, uint8[n], for entries, uint64[n], and the names of all codes.
+
+        The first code is that of an entry of zeros. kernel: which of them translate the
+        kernel's own addresses, where that matters.
+        """
+        ...
+
+
+class Explain(Protocol):
+    """Tells what one entry that is not present says."""
+
+    def __call__(self, lvl: int, entry: int, kernel: bool = False) -> Explained:
+        """Return it with its details; see `Absent`."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Profile:
     """What is known of a system beyond what the hardware says.
@@ -33,16 +61,14 @@ class Profile:
     name: of the system, such as "linux"
     areas: sorted by address, none overlapping
     evidence: why this is thought to be that system, in sentences
-    absent: (level, entries uint64[n]) -> (codes uint8[n], their names): what entries that
-        are not present say
-    explain: (level, entry) -> what one of them says, with its details
+    absent, explain: what entries that are not present say; see there
     """
 
     name: str
     areas: tuple[Area, ...]
     evidence: tuple[str, ...]
-    absent: Callable[[int, U64], tuple[U8, tuple[str, ...]]]
-    explain: Callable[[int, int], str]
+    absent: Absent
+    explain: Explain
 
 
 def area_of(areas: tuple[Area, ...], va: U64) -> Index:
