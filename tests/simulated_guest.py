@@ -150,6 +150,7 @@ class Guest:
             pid=None,
             qmp=None,
             memory_source="stub",
+            file=None,
         )
 
     def space(self, **how: Any) -> AddressSpace:

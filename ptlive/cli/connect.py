@@ -72,7 +72,8 @@ class Connection:
 
         notes: more of them, as (code, text); changes: what `changes` returned
         """
-        told = (*self.notes, *notes, *(changes.notes if changes else ()))
+        late = self.target.file.late() if self.target.file else ()
+        told = (*self.notes, *notes, *late, *(changes.notes if changes else ()))
         return {
             "schema": f"ptlive.{command}/1",
             "guest": self.guest,
@@ -125,6 +126,9 @@ def connect(options: TargetOptions, *, let_run: bool = False) -> Iterator[Connec
             for why in source.why:
                 tell(f"memory {why}")
         yield connection
+    if target.file is not None:
+        for _, text in target.file.late():
+            tell(f"note: {text}")
     if options.verbose:
         tell(f"{time.monotonic() - begun:.2f} s in all")
 
@@ -148,6 +152,7 @@ def _notes(
 ) -> tuple[tuple[str, str], ...]:
     """Return what the reader of any result must know, as (code, text)."""
     notes = [("attach", text) for text in target.notes]
+    notes += target.file.first if target.file else ()
     for name, text in {k: v for s in spaces for k, v in s.not_modelled.items()}.items():
         notes.append((f"not-modelled-{name.lower()}", f"{name}: {text}"))
     cpu = cpu_of(target, spaces[0].vcpu)

@@ -20,12 +20,17 @@ if TYPE_CHECKING:
 
 @contextmanager
 def hold(place: Place, options: TargetOptions) -> Iterator[Target]:
-    """Attach to the stub, or look at the guest through QMP alone."""
+    """Attach to the stub, or look at the guest through QMP alone, or at a file."""
+    # Two of the three are seldom needed, and every import is felt at the start of a command.
+    if place.file is not None:
+        from ptlive.target.from_file import open_file
+
+        yield open_file(place.file, options.assume)
+        return
     with ExitStack() as stack:
         qmp = stack.enter_context(Qmp(place.qmp)) if place.qmp else None
         if place.gdb is None:
             assert qmp is not None
-            # Seldom needed, and every import is felt at the start of a command.
             from ptlive.target.by_qmp import attach_by_qmp
 
             yield stack.enter_context(attach_by_qmp(qmp, live=options.live))

@@ -125,13 +125,14 @@ def target_options(command: F) -> F:
             "from_file",
             type=click.Path(path_type=Path, dir_okay=False),
             metavar="FILE",
-            help="Read a snapshot, or an ELF core of QEMU's dump-guest-memory.",
+            help="Read a file, not a live guest: a snapshot, or QEMU's dump-guest-memory.",
         ),
         click.option(
             "--assume",
             multiple=True,
             metavar="NAME=VALUE",
-            help="What a file does not hold: efer, maxphyaddr, pkru, ...",
+            help="With --from: take cr0, cr2, cr3, cr4, efer, maxphyaddr, gbpages, pkru for this, "
+            "or FIRST..LAST for ram, rom or device.",
         ),
         click.option(
             "--memory",

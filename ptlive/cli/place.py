@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Literal
 from ptlive.cli.options import NO_STUB
 from ptlive.errors import PtliveError
 from ptlive.target import running
-from ptlive.target.sources import GDB, QMP
+from ptlive.target.sources import AUTO, GDB, QMP
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ptlive.cli.options import TargetOptions
     from ptlive.target.running import Guest
 
@@ -24,6 +26,7 @@ class Place:
     gdb: its stub's address, None to leave the stub alone; qmp: its QMP's
     name: what to call it; guest: the bundled guest that it is
     transport: who carries the packets to the stub
+    file: what is read in place of a guest that runs somewhere
     """
 
     gdb: str | None
@@ -31,10 +34,15 @@ class Place:
     name: str
     guest: Guest | None
     transport: Literal["stub", "gdb"] = "stub"
+    file: Path | None = None
 
 
 def find_place(options: TargetOptions) -> Place:
     """Return where the options say that the guest is. Raises PtliveError if they do not."""
+    if options.from_file is not None:
+        return _file(options.from_file, options)
+    if options.assume:
+        raise PtliveError("--assume tells what a file does not hold: name the file by --from")
     stubless = options.live or options.gdb == NO_STUB
     address = None if options.gdb == NO_STUB else options.gdb
     if options.guest and address:
@@ -55,3 +63,18 @@ def find_place(options: TargetOptions) -> Place:
     name = guest.name if guest and not address else address or (qmp if stubless else None)
     gdb = None if stubless else address or (guest.gdb if guest else DEFAULT)
     return Place(gdb, qmp, name or DEFAULT, guest, "gdb" if options.memory == GDB else "stub")
+
+
+def _file(path: Path, options: TargetOptions) -> Place:
+    """Return the file as a place. Raises PtliveError if a live guest is named, too."""
+    given = {
+        "--guest": options.guest is not None,
+        "--gdb": options.gdb is not None,
+        "--qmp": options.qmp is not None,
+        "--live": options.live,
+        "--memory": options.memory != AUTO,
+    }
+    for name, is_given in given.items():
+        if is_given:
+            raise PtliveError(f"--from reads a file, and {name} is for a live guest: give one")
+    return Place(None, None, str(path), None, file=path)

@@ -22,14 +22,15 @@ def wanted_spaces(target: Target, options: TargetOptions) -> list[AddressSpace]:
 def _space(target: Target, options: TargetOptions, root: str) -> AddressSpace:
     kind, _, number = root.partition(":")
     vcpu = int(number) if kind == "vcpu" else options.vcpu
+    cpu = cpu_of(target, vcpu)
     return open_space(
-        cpu_of(target, vcpu),
+        cpu,
         target.memory,
         target.ram_map,
         root=None if root == "cr3" or kind == "vcpu" else int(root, 0),
         origin=root if kind == "vcpu" else None,
         format_name=options.format,
-        pkru=options.pkru,
+        pkru=cpu.pkru if options.pkru is None else options.pkru,
     )
 
 

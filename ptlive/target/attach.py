@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ptlive.arrays import Memory
+    from ptlive.target.from_file_saved import FileNotes
     from ptlive.wire.gdb_stub import GdbStub
     from ptlive.wire.preflight import Preflight
     from ptlive.wire.qmp import Qmp
@@ -55,6 +56,8 @@ class Target:
     """A QMP session with the same QEMU, if there is one."""
     memory_source: str = "stub"
     """What `memory` is read through; see `ptlive.target.sources`."""
+    file: FileNotes | None = None
+    """What is to be told of it, if it is no live guest but a file."""
 
 
 @contextmanager

@@ -40,6 +40,8 @@ class CpuState:
     """Whether a PDPTE may map a 1 GiB page, CPUID.80000001H:EDX.Page1GB."""
     halted: bool | None
     """Whether it sleeps in HLT; under TCG also if it was never started."""
+    pkru: int | None = None
+    """PKRU, where a file has it: no debugger's interface of QEMU does."""
 
     @property
     def pcid(self) -> int:

@@ -52,7 +52,7 @@ def choose(
     in a cache: it is as fast as one, and shows at once what is written through the stub.
     """
     own = target.memory_source
-    if wanted == own:
+    if wanted == own or target.file is not None:
         return Source(own, target.memory)
     if wanted in (STUB, GDB):
         reason = "it needs the gdb stub" if own == QMP else f"the guest is attached by {own}"

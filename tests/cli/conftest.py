@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ptlive.cli import connect, main
+from ptlive.cli import hold, main
 from tests.paging.plain_ram import FRAME
 from tests.paging.tables import PWU, RW, P, machine
 from tests.simulated_guest import DATA, NOTHING_AT, Guest
@@ -76,5 +76,5 @@ def guest(monkeypatch: pytest.MonkeyPatch) -> Guest:
     def attach(address: str, **_: Any) -> Iterator[Any]:
         yield made.target()
 
-    monkeypatch.setattr(connect, "attach", attach)
+    monkeypatch.setattr(hold, "attach", attach)
     return made

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ptlive.cli import connect
+from ptlive.cli import hold
 from ptlive.target import running
 from ptlive.target.running import Guest as Bundled
 
@@ -53,7 +53,7 @@ def asked(guest: Guest, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         addresses.append(address)
         yield guest.target()
 
-    monkeypatch.setattr(connect, "attach", attach)
+    monkeypatch.setattr(hold, "attach", attach)
     return addresses
 
 

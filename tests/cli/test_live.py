@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ptlive.cli import connect
+from ptlive.cli import hold
 from ptlive.cli.torn import changed
 from ptlive.target import running
 from ptlive.target.attach import Target
@@ -47,8 +47,8 @@ def live(guest: Guest, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return nullcontext(object())
 
     monkeypatch.setattr("ptlive.target.by_qmp.attach_by_qmp", by_qmp)
-    monkeypatch.setattr(connect, "attach", stub)
-    monkeypatch.setattr(connect, "Qmp", qmp)
+    monkeypatch.setattr(hold, "attach", stub)
+    monkeypatch.setattr(hold, "Qmp", qmp)
     monkeypatch.setattr(running, "guests", list)
     return asked
 
