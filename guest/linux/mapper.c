@@ -5,6 +5,7 @@
  * pages, and stays, so that the tables can be looked at from outside.  Linux writes the tables;
  * this program knows nothing of them.
  */
+#include "census.h"
 #include "kinds.h"
 #include "system.h"
 #include "text.h"
@@ -53,6 +54,8 @@ static int help(void)
 	print("  %9s  scattered pages lie so many pages apart (%u)", "stride", stride);
 	print("  %9s  and have at most so many frames (%u)", "frames", frames);
 	print("  %9s  stay in user mode (spin), sleep, or exit", "park");
+	print("");
+	print("mapper census: what the kernel says of all processes; mapper kernel: of itself.");
 	return 0;
 }
 
@@ -148,6 +151,10 @@ int mapper(int argc, char **argv)
 
 	if (argc < 2 || same(argv[1], "--help") || same(argv[1], "-h"))
 		return help();
+	if (same(argv[1], "census") || same(argv[1], "kernel")) {
+		(*argv[1] == 'c' ? census : kernel)();
+		return 0;
+	}
 	if (!understand_all(argc, argv))
 		return 2;
 	if (same(how, "exit")) {

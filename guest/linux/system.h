@@ -27,6 +27,8 @@ long read_file(int fd, void *to, size_t n);
 long read_at(int fd, void *to, size_t n, uint64_t offset);
 long write_file(int fd, const void *from, size_t n);
 long close_file(int fd);
+/* Names in a folder that begin with a digit, as numbers, in order: those of /proc. */
+unsigned numbers_in(const char *folder, uint64_t *numbers, unsigned most);
 long pipe_pair(int fds[2]);
 long memory_file(uint64_t size);
 long hugetlb_file(uint64_t size); /* of 2M pages */

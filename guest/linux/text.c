@@ -99,6 +99,20 @@ void print(const char *format, ...)
 	finish(&line);
 }
 
+void format(char *text, unsigned size, const char *how, ...)
+{
+	struct line line = { .n = 0 };
+	va_list args;
+
+	va_start(args, how);
+	put_format(&line, how, args);
+	va_end(args);
+	if (line.n > size - 1)
+		line.n = size - 1;
+	memcpy(text, line.text, line.n);
+	text[line.n] = 0;
+}
+
 const char *after(const char *text, const char *word)
 {
 	while (*word)
@@ -128,7 +142,7 @@ static bool digits(const char **text, unsigned base, uint64_t *number)
 			digit = *at - 'a' + 10;
 		if (digit >= base)
 			break;
-		if (value >> 59)
+		if (value >> 60)
 			return false;
 		value = value * base + digit;
 	}
@@ -185,8 +199,7 @@ bool set_text(const char *path, const char *text)
 	return put_file(path, &line);
 }
 
-/* Reads the beginning of a file, and ends it with a zero. */
-static bool get_file(const char *path, char *text, unsigned size)
+bool get_file(const char *path, char *text, unsigned size)
 {
 	long fd = open_file(path, O_RDONLY), n;
 
@@ -216,4 +229,28 @@ bool file_has(const char *path, const char *text)
 		if (after(at, text))
 			return true;
 	return false;
+}
+
+bool each_line(const char *path, void (*take)(char *line))
+{
+	static char buffer[1 << 16], line[LONGEST];
+	long fd = open_file(path, O_RDONLY), n;
+	unsigned length = 0;
+
+	if (fd < 0)
+		return false;
+	while ((n = read_file(fd, buffer, sizeof(buffer))) > 0) {
+		for (long i = 0; i < n; i++) {
+			if (buffer[i] != '\n') {
+				if (length < sizeof(line) - 1)
+					line[length++] = buffer[i];
+				continue;
+			}
+			line[length] = 0;
+			length = 0;
+			take(line);
+		}
+	}
+	close_file(fd);
+	return true;
 }

@@ -23,13 +23,22 @@ bool same(const char *a, const char *b);
 /* If `text` begins with `word` returns what follows it, else NULL. */
 const char *after(const char *text, const char *word);
 
-/* Reads digits; advances *text behind them.  False where there is none, or past 2^63. */
+/* Reads digits; advances *text behind them.  False where there is none, or too many. */
 bool decimal(const char **text, uint64_t *number);
 bool hexadecimal(const char **text, uint64_t *number);
 
 /* Of small files, such as those of /proc and /sys; all are false for one that is not there. */
 bool get_number(const char *path, uint64_t *number);
 bool file_has(const char *path, const char *text);
+
+/* Hands over each line of a file, without its end; longer ones are cut. */
+bool each_line(const char *path, void (*take)(char *line));
+
+/* Reads the beginning of a small file, and ends it with a zero. */
+bool get_file(const char *path, char *text, unsigned size);
+
+/* Writes a formatted text of at most `size` bytes with its final zero, as for a path. */
+void format(char *text, unsigned size, const char *format, ...);
 
 /* Changes a setting of the whole system: in our guest only, see in_our_guest(). */
 bool set_number(const char *path, uint64_t number);

@@ -23,21 +23,22 @@ void forget_all(void)
 }
 
 /* A line of smaps: "START-END rwxp ..." begins a mapping, "Name:   123 kB" tells about it. */
-static void smaps_line(const char *line, uint64_t *first, uint64_t *end)
+static void smaps_line(char *line)
 {
+	static uint64_t first, end;
 	const char *at = line, *value;
 	uint64_t number, bound;
 
 	if (hexadecimal(&at, &number) && *at++ == '-' && hexadecimal(&at, &bound)) {
-		*first = number;
-		*end = bound;
+		first = number;
+		end = bound;
 		return;
 	}
 	for (unsigned i = 0; i < count; i++) {
 		struct area *area = &areas[i];
 		uint64_t *field;
 
-		if (area->va < *first || area->va >= *end)
+		if (area->va < first || area->va >= end)
 			continue;
 		if ((value = after(line, "KernelPageSize:")))
 			field = &area->page_kb;
@@ -51,29 +52,6 @@ static void smaps_line(const char *line, uint64_t *first, uint64_t *end)
 			value++;
 		decimal(&value, field);
 	}
-}
-
-static void read_smaps(void)
-{
-	static char buffer[4096], line[256];
-	long fd = open_file("/proc/self/smaps", O_RDONLY), n;
-	uint64_t first = 0, end = 0;
-	unsigned length = 0;
-
-	while (fd >= 0 && (n = read_file(fd, buffer, sizeof(buffer))) > 0) {
-		for (long i = 0; i < n; i++) {
-			if (buffer[i] != '\n') {
-				if (length < sizeof(line) - 1)
-					line[length++] = buffer[i];
-				continue;
-			}
-			line[length] = 0;
-			smaps_line(line, &first, &end);
-			length = 0;
-		}
-	}
-	if (fd >= 0)
-		close_file(fd);
 }
 
 static const char *size_name(uint64_t size)
@@ -157,7 +135,7 @@ void testify(void)
 		say("without pagemap: the kernel does not give it");
 		return;
 	}
-	read_smaps();
+	each_line("/proc/self/smaps", smaps_line);
 	for (unsigned i = 0; i < count; i++) {
 		if (size_by_kernel(&areas[i]) == areas[i].size)
 			testify_area(&areas[i], fd);

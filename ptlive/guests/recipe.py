@@ -12,17 +12,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Boot:
-    """The files that QEMU boots: its `-kernel`, `-initrd` and `-append`.
+    """The files that QEMU boots: its `-kernel`, `-initrd` and `-append`, or its `-bios`.
 
     `symbols` is an ELF file that names places in the guest, where there is one;
-    `swap` the size in bytes of a disk that it may swap to, 0 for none.
+    `swap` the size in bytes of a disk that it may swap to, 0 for none; `without` are
+    features of the CPU that TCG gets wrong, such as "cx16", and this guest is not shown.
     """
 
-    kernel: Path
+    kernel: Path | None = None
     initrd: Path | None = None
     append: str = ""
     symbols: Path | None = None
     swap: int = 0
+    firmware: Path | None = None
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,8 @@ def command_line(
     """
     # Five levels need CPUID's LA57 bit; TCG's "max" has it, KVM's has it as the host does.
     cpu = "max" if machine.levels == 5 else "max,-la57"
+    if machine.accel == "tcg":
+        cpu = ",".join([cpu, *(f"-{feature}" for feature in boot.without)])
     command = [
         *(QEMU, "-no-user-config", "-nodefaults", "-display", "none", "-no-reboot"),
         *("-machine", f"pc,accel={machine.accel},memory-backend=ram"),
@@ -102,8 +104,11 @@ def command_line(
         f"logfile={_comma(folder / 'serial.log')}",
         *("-serial", "chardev:serial"),
         *("-debugcon", f"file:{folder / 'debugcon.log'}"),
-        *("-kernel", str(boot.kernel)),
     ]
+    if boot.firmware:
+        command += ["-bios", str(boot.firmware)]
+    if boot.kernel:
+        command += ["-kernel", str(boot.kernel)]
     if boot.initrd:
         command += ["-initrd", str(boot.initrd)]
     if boot.append:
