@@ -24,6 +24,7 @@ from ptlive.target.process import orderly_signals
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from ptlive.arrays import Memory
     from ptlive.cli.options import TargetOptions
     from ptlive.space import AddressSpace
     from ptlive.target.attach import Target
@@ -36,6 +37,7 @@ class Connection:
 
     running: the bundled guest that it is, if it is one
     witness: keeps what was read of a guest that runs (--live)
+    scanned: what to look through all of RAM with: none of that is kept to be read again
     """
 
     target: Target
@@ -43,6 +45,7 @@ class Connection:
     spaces: list[AddressSpace]
     guest: str
     notes: tuple[tuple[str, str], ...]
+    scanned: Memory
     witness: Witness | None = None
 
     def changes(self) -> Changes | None:
@@ -106,12 +109,13 @@ def connect(options: TargetOptions, *, let_run: bool = False) -> Iterator[Connec
         target = awake(held, options.vcpu) if let_run else held
         source = sources.choose(target, options.memory, place.guest, live=options.live)
         target = sources.with_source(target, source)
-        witness = Witness(target.memory) if options.live else None
+        scanned = target.memory
+        witness = Witness(scanned) if options.live else None
         if witness is not None:
             target = replace(target, memory=FrameCache(witness))
-        spaces = wanted_spaces(target, options)
+        spaces = wanted_spaces(target, options, scanned)
         notes = _notes(target, spaces, options)
-        connection = Connection(target, place.guest, spaces, place.name, notes, witness)
+        connection = Connection(target, place.guest, spaces, place.name, notes, scanned, witness)
         for _, text in connection.notes:
             tell(f"note: {text}")
         if options.verbose:

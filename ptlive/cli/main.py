@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _COMMANDS = {
     "demo": ("demo", "demo", "Show and verify the tables of the bundled menu guest."),
     "translate": ("translate", "translate", "Translate addresses, step by step."),
+    "roots": ("roots", "roots", "Print every vCPU's CR3 and every other root table in RAM."),
     "map": ("map", "map_", "Print what is mapped, as merged regions."),
     "find": ("find", "find_", "Find every address that reaches a physical one."),
     "verify": ("verify", "verify_", "Ask the MMU, or QEMU, whether the walk is right."),

@@ -8,29 +8,108 @@ from ptlive.errors import PtliveError
 from ptlive.space import open_space
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ptlive.analysis.roots.find import FoundRoot, FoundRoots
+    from ptlive.arrays import Memory
     from ptlive.cli.options import TargetOptions
     from ptlive.space import AddressSpace
     from ptlive.target.attach import Target
     from ptlive.target.cpu import CpuState
 
 
-def wanted_spaces(target: Target, options: TargetOptions) -> list[AddressSpace]:
-    """Return the address spaces of all roots that are asked for, by default of CR3."""
-    return [_space(target, options, root) for root in options.root or ("cr3",)]
+def wanted_spaces(
+    target: Target, options: TargetOptions, scanned: Memory | None = None
+) -> list[AddressSpace]:
+    """Return the address spaces of all roots that are asked for, by default of CR3.
+
+    scanned: what to look through all of RAM with, if a root is asked for by its number;
+    the target's memory by default
+    """
+    listed: dict[int, FoundRoot] = {}
+    if options.all_roots or any(root.startswith("#") for root in options.root):
+        # Seldom needed, and every import is felt at the start of a command.
+        from ptlive.show.progress import progress
+
+        with progress() as told:
+            found = found_roots(target, options, scanned or target.memory, told)
+        listed = {one.number: one for one in found.roots}
+    if options.all_roots:
+        return [space_of(target, options, one) for one in listed.values() if one.shown]
+    spaces = []
+    for root in options.root or ("cr3",):
+        if not root.startswith("#"):
+            spaces.append(_space(target, options, root))
+            continue
+        number = int(root.removeprefix("#"))
+        if number not in listed:
+            raise PtliveError(f"there is no root {root}: {len(listed)} were found, from #0 on")
+        spaces.append(space_of(target, options, listed[number]))
+    return spaces
+
+
+def found_roots(
+    target: Target,
+    options: TargetOptions,
+    memory: Memory,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> FoundRoots:
+    """Look through all of RAM for root tables of the format that the vCPU uses.
+
+    memory: what to read it with. Raises PtliveError if the vCPU's paging is off.
+    """
+    from ptlive.analysis.roots.find import find_roots
+    from ptlive.arrays import u64
+    from ptlive.memory.ram_map import Kind
+
+    fmt = _space(target, options, "cr3").format
+    used: dict[int, tuple[int, ...]] = {}
+    for cpu in target.cpus:
+        root = root_of(target, options, cpu)
+        if root is not None:
+            used[root] = (*used.get(root, ()), cpu.vcpu)
+    ram = [region for region in target.ram_map.regions if region.kind is Kind.RAM]
+    stretches = (u64(*(one.first for one in ram)), u64(*(one.last for one in ram)))
+    return find_roots(fmt, memory, stretches, used, progress)
+
+
+def root_of(target: Target, options: TargetOptions, cpu: CpuState) -> int | None:
+    """Return the root table in a vCPU's CR3; None unless it pages as the chosen vCPU does."""
+    fmt = _space(target, options, "cr3").format
+    try:
+        space = _space(target, options, f"vcpu:{cpu.vcpu}")
+    except PtliveError:
+        return None  # its paging is off, or of another kind
+    return int(space.root[0]) if space.format.name == fmt.name else None
+
+
+def space_of(target: Target, options: TargetOptions, found: FoundRoot) -> AddressSpace:
+    """Return the address space of a root of the list, as the vCPU that uses it sees it."""
+    vcpu = found.vcpus[0] if found.vcpus else options.vcpu
+    if options.vcpu in found.vcpus:
+        vcpu = options.vcpu
+    return open_space(
+        cpu_of(target, vcpu),
+        target.memory,
+        target.ram_map,
+        root=found.root,
+        origin=f"#{found.number}",
+        format_name=options.format,
+        pkru=options.pkru,
+    )
 
 
 def _space(target: Target, options: TargetOptions, root: str) -> AddressSpace:
     kind, _, number = root.partition(":")
     vcpu = int(number) if kind == "vcpu" else options.vcpu
-    cpu = cpu_of(target, vcpu)
     return open_space(
-        cpu,
+        cpu_of(target, vcpu),
         target.memory,
         target.ram_map,
         root=None if root == "cr3" or kind == "vcpu" else int(root, 0),
         origin=root if kind == "vcpu" else None,
         format_name=options.format,
-        pkru=cpu.pkru if options.pkru is None else options.pkru,
+        pkru=options.pkru,
     )
 
 
