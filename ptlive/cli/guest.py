@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ptlive.cli.main import DONE
+from ptlive.cli.witness import serial_log, told, witness
 from ptlive.errors import PtliveError
 from ptlive.guests import RECIPES, linux, recipe
 from ptlive.guests.mapper import parse_order
@@ -17,7 +18,6 @@ from ptlive.guests.mapper_lines import read_witness
 from ptlive.show.json import print_json
 from ptlive.show.terminal import columns as in_columns
 from ptlive.show.terminal import plain, print_lines, stdout
-from ptlive.show.words import address
 from ptlive.target import launch, running
 from ptlive.target.machine import Machine
 from ptlive.target.process import orderly_signals
@@ -26,17 +26,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ptlive.guests import Recipe
-    from ptlive.guests.mapper_lines import Page, Witness
+    from ptlive.guests.mapper_lines import Witness
     from ptlive.target.running import Guest
 
 _UNITS = {"K": 10, "M": 20, "G": 30}
-_TOUCHED = {"w": "written", "r": "read", "-": "no"}
 _PARKED = {"spin": "spins in user mode", "sleep": "sleeps", "exit": "has ended"}
 
 
 @click.group()
 def guest() -> None:
     """Start, stop and list bundled guests."""
+
+
+guest.add_command(witness)
 
 
 def _memory(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
@@ -111,12 +113,12 @@ def start(
         try:
             _tell(f"booting {kind}")
             said = launch.wait_ready(started, made)
-            seen = read_witness(_log(started)) if order else None
+            seen = read_witness(serial_log(started)) if order else None
         except BaseException:
             launch.stop(started)
             raise
     if as_json:
-        more = {"witness": _told(seen)} if seen else {}
+        more = {"witness": told(seen)} if seen else {}
         print_json({"schema": "ptlive.guest/1", "guests": [_as_json(started) | more]})
         return DONE
     for line in (
@@ -159,67 +161,6 @@ def _summary(one: Guest, seen: Witness) -> Iterator[str]:
     yield f"  process {seen.pid} mapped {pages} pages and {_PARKED.get(seen.park, 'is parked')}"
     yield from (f"  without {plain(what)}" for what in seen.without)
     yield f"  ptlive guest witness {one.name}"
-
-
-def _told(seen: Witness) -> dict[str, Any]:
-    """Return a witness for JSON: many of its readers round numbers of more than 53 bits."""
-    value = dataclasses.asdict(seen)
-    for one in (*value["pages"], *value["sums"]):
-        one["va"] = address(one["va"])
-    for one in value["sums"]:
-        one["weighted"] = hex(one["weighted"])
-    return value
-
-
-@guest.command()
-@click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def witness(name: str | None, as_json: bool) -> int:
-    """Print what a Linux guest's kernel says of the pages that --map made.
-
-    That is /proc/self/pagemap and smaps, as the guest's `mapper` read them before it
-    parked: where each address leads, asked of neither the MMU nor the walker.
-    """
-    one = running.find(name)
-    if one is None:
-        raise PtliveError("no bundled guest is running")
-    seen = read_witness(_log(one))
-    if as_json:
-        print_json({"schema": "ptlive.witness/1", "guest": one.name, **_told(seen)})
-        return DONE
-    header = ("pid", "kind", "linear address", "size", "prot", "touched", "key", "kernel says")
-    rows = [
-        (
-            str(page.pid),
-            page.kind,
-            f"{page.va:#018x}",
-            page.size_name,
-            page.prot,
-            _TOUCHED[page.touched],
-            str(page.key),
-            _kernel_says(page),
-        )
-        for page in seen.pages
-    ]
-    print_lines(in_columns(header, rows, ">     >"))
-    for what in seen.without:
-        stdout().out(f"without {plain(what)}", highlight=False)
-    if seen.lost:
-        stdout().out(f"{seen.lost} lines did not arrive whole", highlight=False)
-    return DONE
-
-
-def _kernel_says(page: Page) -> str:
-    if page.swapped:
-        return "swapped out"
-    if not page.present:
-        return "nothing"
-    words = (
-        ("exclusive", page.exclusive),
-        ("file or shared", page.file_or_shared),
-        ("soft-dirty", page.soft_dirty),
-    )
-    return ", ".join([f"frame {page.pfn:#x}", *(word for word, true in words if true)])
 
 
 @guest.command()
@@ -270,14 +211,6 @@ def list_(as_json: bool) -> int:
     header = ("name", "kind", "levels", "accel", "memory", "pid", "up", "gdb stub")
     print_lines(in_columns(header, rows, "  > >>>"))
     return DONE
-
-
-def _log(one: Guest) -> str:
-    """Return what a guest said on its serial port. Raises PtliveError."""
-    try:
-        return one.serial_log.read_text(errors="replace")
-    except OSError as error:
-        raise PtliveError(f"cannot read {one.serial_log}: {error.strerror}") from error
 
 
 def _as_json(one: Guest) -> dict[str, Any]:
