@@ -31,6 +31,7 @@ _COMMANDS = {
         "selftest_",
         "Hold the walker's rules against an MMU (needs no guest).",
     ),
+    "snapshot": ("snapshot", "snapshot", "Keep a guest's tables, or all RAM, in a file."),
     "table": ("table", "table", "Print one table of the guest."),
     "decode": ("offline", "decode", "Decode an entry (needs no guest)."),
     "fault": ("offline", "fault", "Decode a page-fault error code (needs no guest)."),

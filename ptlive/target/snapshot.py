@@ -125,7 +125,7 @@ def saved_of(snapshot: Snapshot) -> Saved:
         if len({cpu.vcpu for cpu in cpus}) != len(cpus) or not cpus:
             raise ValueError("a vCPU twice, or none")
         if about["live"] is True:
-            text = f"the guest ran while this was read, at {_text(about['time'])}"
+            text = f"the guest could run while this was read, at {_text(about['time'])}"
             notes.insert(0, ("read-live", f"{text}: its parts may be of different moments"))
         return Saved(
             what="a snapshot",
