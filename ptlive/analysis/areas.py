@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ptlive.arrays import U8, U64, Bool, Index
 
 
@@ -54,6 +56,10 @@ class Explain(Protocol):
         ...
 
 
+def _nameless(_va: int) -> str | None:
+    return None
+
+
 @dataclass(frozen=True, eq=False)
 class Profile:
     """What is known of a system beyond what the hardware says.
@@ -62,6 +68,10 @@ class Profile:
     areas: sorted by address, none overlapping
     evidence: why this is thought to be that system, in sentences
     absent, explain: what entries that are not present say; see there
+    root: of the address space in which the areas were seen, which may be the other half
+        of an isolated pair
+    parts: finer areas, known from symbols; they lie inside of areas, on any byte
+    name_of: (address) -> the symbol there and how far behind it, None where none is known
     """
 
     name: str
@@ -69,6 +79,9 @@ class Profile:
     evidence: tuple[str, ...]
     absent: Absent
     explain: Explain
+    root: int = 0
+    parts: tuple[Area, ...] = ()
+    name_of: Callable[[int], str | None] = _nameless
 
 
 def area_of(areas: tuple[Area, ...], va: U64) -> Index:

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from ptlive.analysis.areas import Area, Profile, area_of
 from ptlive.analysis.linux import detect as detect_linux
+from ptlive.analysis.linux.named import with_symbols
 
 if TYPE_CHECKING:
     from ptlive.arrays import U64, Memory
     from ptlive.paging.graph import Graph
 
-__all__ = ["Area", "Profile", "area_of", "detect"]
+__all__ = ["Area", "Profile", "area_of", "detect", "with_symbols"]
 
 
 def detect(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,10 +12,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import numpy as np
 
+from ptlive.cli.connect import tell
+from ptlive.errors import PtliveError
 from ptlive.memory.ram_map import Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ptlive.analysis.areas import Profile
+    from ptlive.analysis.symbols import Symbols
     from ptlive.arrays import U64
     from ptlive.cli.connect import Connection
     from ptlive.paging.graph import Graph
@@ -74,11 +80,40 @@ def profile_of(
     if options.profile == "none":
         return None
     # So that a command that wants no profile does not pay for it.
-    from ptlive.analysis.profile import detect
+    from ptlive.analysis.profile import detect, with_symbols
 
     whole = graph if _is_whole(graph) else space.walk()
     insist = None if options.profile == "auto" else options.profile
-    return detect(whole, space.memory, _ram(connection), insist=insist)
+    found = detect(whole, space.memory, _ram(connection), insist=insist)
+    if options.symbols is None:
+        return found
+    if found is None:
+        tell(f"{options.symbols} is not used: nothing shows that this is a Linux")
+        return None
+    with symbols_of(options.symbols) as symbols:
+        return with_symbols(found, symbols, space.format, space.memory, str(options.symbols))
+
+
+@contextmanager
+def symbols_of(path: Path) -> Iterator[Symbols]:
+    """Read the symbols of a file, open as long as its contents may be asked for."""
+    from ptlive.analysis.symbols import TEXT_LIMIT, parse_text
+    from ptlive.analysis.symbols_elf import MAGIC, parse_elf
+
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise PtliveError(f"cannot read {path}: {error.strerror}") from error
+    with file:
+        if file.read(len(MAGIC)) == MAGIC:
+            file.seek(0)
+            yield parse_elf(file, str(path))
+            return
+        file.seek(0)
+        data = file.read(TEXT_LIMIT + 1)
+        if len(data) > TEXT_LIMIT:
+            raise PtliveError(f"{path} is no list of symbols: it is larger than 256M")
+        yield parse_text(data, str(path))
 
 
 def _is_whole(graph: Graph) -> bool:

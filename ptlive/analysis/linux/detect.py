@@ -32,6 +32,7 @@ SHADOW_SHARE = 0.5
 class _Found:
     """What was recognised. signs: in sentences, of what only Linux has, by name."""
 
+    root: int
     areas: tuple[Area, ...]
     signs: dict[str, str]
 
@@ -69,7 +70,7 @@ def detect(
             evidence = ("asked for; the structure does not show it", *evidence)
         else:
             return None
-    return Profile("linux", found.areas, evidence, absent, explain)
+    return Profile("linux", found.areas, evidence, absent, explain, found.root)
 
 
 def _find(graph: Graph, memory: Memory, layout: Layout, ram: tuple[U64, U64] | None) -> _Found:
@@ -100,7 +101,7 @@ def _find(graph: Graph, memory: Memory, layout: Layout, ram: tuple[U64, U64] | N
     for slot in layout.slots:
         told = entry if slot.va == CPU_ENTRY_AREA and entry else _mapped(graph, memory, slot)
         areas.append(Area(slot.va, slot.last_va, slot.name, f"{slot.what}; {told}"))
-    return _Found(_disjoint(areas), signs)
+    return _Found(_root(graph), _disjoint(areas), signs)
 
 
 _SIGNS = ("direct map", "vmemmap", "vmalloc", "kernel text", "KASAN shadow")
@@ -110,7 +111,7 @@ def _kernel_half(
     graph: Graph, memory: Memory, layout: Layout, ram: tuple[U64, U64] | None
 ) -> tuple[_Found, str] | None:
     """Look at the kernel's half of an isolated pair, if this is the user's half of one."""
-    root = int(graph.floors[0].nodes.table[0])
+    root = _root(graph)
     if not root & USER_HALF:
         return None
     other = root - USER_HALF
@@ -180,6 +181,11 @@ def _walk(graph: Graph, memory: Memory, va: int, last_va: int) -> Graph:
     """Walk the same root over one range."""
     ends = np.array([va], dtype=np.uint64), np.array([last_va], dtype=np.uint64)
     return walk(graph.fmt, memory, graph.floors[0].nodes.table[:1], ends)
+
+
+def _root(graph: Graph) -> int:
+    """Return the root that was walked."""
+    return int(graph.floors[0].nodes.table[0])
 
 
 def _disjoint(areas: list[Area]) -> tuple[Area, ...]:
