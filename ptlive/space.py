@@ -153,7 +153,9 @@ def open_space(
         memory=memory,
         root=np.array([value & fmt.root_mask], dtype=np.uint64),
         origin=origin or ("cr3" if root is None else f"{root:#x}"),
-        controls=control.controls(cpu.cr0, cpu.cr4, cpu.efer, pkru=pkru),
+        controls=control.controls(
+            cpu.cr0, cpu.cr4, cpu.efer, pkru=cpu.pkru if pkru is None else pkru
+        ),
         ram_map=ram_map,
         vcpu=cpu.vcpu,
         not_modelled=control.not_modelled(cpu.cr3, cpu.cr4),
