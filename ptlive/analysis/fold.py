@@ -81,9 +81,10 @@ def fold(graph: Graph) -> Folded:
     position = start[node] + floor.position[kept] - floor.start[floor.node[kept]]
     order = np.argsort(position)
     kept = kept[order]
+    nodes = Nodes(*(column[old] for column in floor.nodes))
     folded = dataclasses.replace(
         floor,
-        nodes=Nodes(*(column[old] for column in floor.nodes)),
+        nodes=nodes._replace(paths=np.ones(head.size, dtype=np.uint64)),
         readable=np.ones(head.size, dtype=np.bool_),
         start=start,
         position=position[order],
@@ -95,6 +96,21 @@ def fold(graph: Graph) -> Folded:
     alone_tops = Tops(which[head], tops.number[heads], tops.base[heads], np.arange(head.size))
     floors = _recounted([folded, *graph.floors[1:]])
     return Folded(Graph(graph.fmt, alone_tops, floors), _as_bool(sets, count))
+
+
+def part(graph: Graph, tops: Index) -> Graph:
+    """Return the part of a walk that begins at some of its tops.
+
+    What only others lead to stays, and is reached by no path.
+    """
+    old = graph.tops
+    chosen = Tops(old.space[tops], old.number[tops], old.base[tops], old.node[tops])
+    if not graph.floors:
+        return dataclasses.replace(graph, tops=chosen)
+    paths = np.bincount(chosen.node, minlength=graph.floors[0].nodes.table.size)
+    first = copy.copy(graph.floors[0])
+    first.nodes = first.nodes._replace(paths=paths.astype(np.uint64))
+    return Graph(graph.fmt, chosen, _recounted([first, *graph.floors[1:]]))
 
 
 def tables(graph: Graph) -> Tables:
@@ -157,10 +173,8 @@ def _handed_down(above: Floor, members: U64, nodes: int) -> U64:
 
 
 def _recounted(floors: list[Floor]) -> list[Floor]:
-    """Count anew by how many paths each node is reached; those of the first are one each."""
-    first = floors[0]
-    first.nodes = first.nodes._replace(paths=np.ones(first.nodes.table.size, dtype=np.uint64))
-    result = [first]
+    """Count anew by how many paths each node is reached, those of the first floor are."""
+    result = floors[:1]
     for floor in floors[1:]:
         above, down = result[-1], _down(result[-1])
         paths = np.zeros(floor.nodes.table.size, dtype=np.uint64)
