@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ptlive.errors import PtliveError
-from ptlive.memory.layered import Layered
+from ptlive.memory.holes import Part, SparseRam
 from ptlive.memory.ram import PlainRam
 from ptlive.memory.ram_file import find_file
 from ptlive.memory.ram_map import Kind
@@ -44,7 +44,12 @@ def open_shared(host: Host) -> Memory:
             key=lambda region: region.last - region.first,
         )
         raise PtliveError(reasons[largest.name])
-    return Layered(PlainRam(_blocks(host, files)), host.memory)
+    parts = [
+        Part(r.first, r.last - r.first + 1, files[r.name].file, files[r.name].offset + r.offset)
+        for r in host.ram_map.regions
+        if r.kind is Kind.RAM and r.name in files
+    ]
+    return SparseRam(PlainRam(_blocks(host, files)), host.memory, parts)
 
 
 def _blocks(host: Host, files: dict[str, RamFile]) -> dict[int, U8]:
