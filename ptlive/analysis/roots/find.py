@@ -231,6 +231,7 @@ def _facts_of_related(
                 mapped=int(mapped[at]),
                 partner=None if other is None else int(kept.address[other]),
                 partner_sure=row in sure,
+                guarded=row in found and _guarded(kept, row, found[row]),
                 entrance=row in found.values(),
                 copies=copies[row],
                 upper=int(some.upper_used[at]),
@@ -238,6 +239,18 @@ def _facts_of_related(
             )
         )
     return result
+
+
+def _guarded(some: Candidates, many: int, few: int) -> bool:
+    """Tell whether the kernel's half may execute nothing of what user mode's half may.
+
+    So user space ends at once when a kernel returns there and forgets to switch CR3.
+    """
+    used = some.lower[many] != 0
+    deny = [right.mask for right in some.fmt.rights if right.set_denies]
+    mask = np.uint64(sum(deny))
+    kernels, users = some.lower[many][used] & mask, some.lower[few][used] & mask
+    return bool(mask) and used.any() and bool((kernels == mask).all() and (users == 0).all())
 
 
 def _below(counts: Counts, row: int) -> Below | None:

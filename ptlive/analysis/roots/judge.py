@@ -52,6 +52,8 @@ class Facts:
     shared, differing, kernel: how many entries of its upper half are those of a known
         root, are others, and how many that root has
     mapped: how often the kernel maps its frame; partner: the other half of its pair
+    partner_sure: they have the same lower half, which is not empty; guarded: the entries of
+        its own deny what those of the partner grant
     entrance: it is the half without the kernel; copies: others with the same entries
     family: how many roots share its upper half, where that is no known root's
     upper, lower: how many entries of its halves are present
@@ -66,6 +68,7 @@ class Facts:
     mapped: int = 0
     partner: int | None = None
     partner_sure: bool = False
+    guarded: bool = False
     entrance: bool = False
     copies: tuple[int, ...] = ()
     family: int = 0
@@ -103,7 +106,9 @@ def confidence_of(facts: Facts) -> float:
 def _by_relation(facts: Facts) -> float:
     below = facts.below
     if facts.entrance:
-        return _PARTNER if facts.partner_sure else _EMPTY
+        if facts.partner_sure:
+            return _PARTNER
+        return _KERNEL if facts.mapped > 1 else _EMPTY
     if not facts.related:
         if below is None or below.bad or below.junk > below.leaves:
             return _BROKEN
@@ -132,20 +137,27 @@ def evidence(facts: Facts) -> Iterator[str]:
     """Yield what speaks for a root, and what against it."""
     for vcpu in facts.vcpus:
         yield f"in CR3 of vCPU {vcpu}"
+    if facts.shared:
+        share = f"{facts.shared} of {facts.kernel} kernel entries"
+        yield share + (f", {facts.differing} others differ" if facts.differing else "")
     if facts.partner is not None:
-        yield f"its lower half has the tables of {facts.partner:#x}"
-        if facts.entrance:
-            yield "and hardly any kernel: the half of a pair that user mode runs on"
-    if facts.kernel:
-        share = f"{facts.shared} of {facts.kernel} entries of a known kernel half"
-        yield share + (f", {facts.differing} others" if facts.differing else "")
+        yield from _of_pair(facts)
     if not facts.related and not facts.entrance and not facts.vcpus:
-        yield "nothing that is known leads to it"
+        yield "nothing known leads to it"
         if facts.family > 1:
-            yield f"one of {facts.family} with the same upper half"
+            yield f"{facts.family} with this upper half"
     yield from _of_below(facts)
     if facts.copies:
-        yield "the same entries are at " + ", ".join(map(hex, facts.copies))
+        yield "copies at " + ", ".join(map(hex, facts.copies))
+
+
+def _of_pair(facts: Facts) -> Iterator[str]:
+    if facts.lower:
+        yield "lower half of its partner"
+    else:
+        yield "beside its partner"
+    if facts.guarded:
+        yield "not executable there"
 
 
 def _of_below(facts: Facts) -> Iterator[str]:
@@ -154,9 +166,9 @@ def _of_below(facts: Facts) -> Iterator[str]:
         yield "too many tables to walk"
         return
     if not below.leaves and not below.tables:
-        yield "nothing in the lower half"
+        yield "lower half empty"
         if facts.mapped > 1:
-            yield f"the kernel maps its frame {facts.mapped} times: part of its image"
+            yield f"its frame is mapped {facts.mapped} times, as the kernel's image"
         elif not facts.vcpus and not facts.entrance:
             yield "may have been freed"
     elif not below.leaves:
@@ -166,4 +178,4 @@ def _of_below(facts: Facts) -> Iterator[str]:
     if below.bad:
         yield f"{below.bad} malformed or unreadable entries"
     if below.junk:
-        yield f"{below.junk} entries above the last level are neither zero nor present"
+        yield f"{below.junk} entries of upper levels neither zero nor present"
