@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import click
 
+from ptlive.analysis.linux.absent import explain
 from ptlive.cli.main import DONE
 from ptlive.cli.options import NUMBER
 from ptlive.paging import fields, words
+from ptlive.paging.format import Kind
 from ptlive.paging.formats import x86_64
 from ptlive.show import entries as show
+from ptlive.show.areas import explained_json
 from ptlive.show.json import print_json
 from ptlive.show.words import address
 
@@ -26,6 +29,12 @@ from ptlive.show.words import address
 )
 @click.option("--nxe/--no-nxe", default=True, help="EFER.NXE; without it XD is reserved.")
 @click.option("--1g/--no-1g", "gbpages", default=True, help="Whether the CPU has 1G pages.")
+@click.option(
+    "--profile",
+    type=click.Choice(["linux", "none"]),
+    default="none",
+    help="What system's an entry is that is not present.  [default: none]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def decode(
     entry: int,
@@ -34,17 +43,24 @@ def decode(
     maxphyaddr: int,
     nxe: bool,
     gbpages: bool,
+    profile: str,
     as_json: bool,
 ) -> int:
     """Decode one entry as an entry of a level."""
     fmt = x86_64.make_levels(int(levels), maxphyaddr=maxphyaddr, nxe=nxe, gbpages=gbpages)
     lvl = fields.check_level(fmt, level)
+    absent = fields.classify(fmt, lvl, entry) is Kind.ABSENT
+    told = explain(lvl, entry) if profile == "linux" and absent else None
     if as_json:
         value = show.entry_json(fmt, lvl, entry)
+        if profile == "linux":
+            value["not_present"] = explained_json(told) if told else None
         print_json({"schema": "ptlive.decode/1", "format": fmt.name, **value})
         return DONE
     for line in show.entry_lines(fmt, lvl, entry):
         click.echo(line)
+    if told:
+        click.echo(f"  to Linux: {told.text}")
     return DONE
 
 

@@ -41,13 +41,26 @@ class ProfileOptions:
 
 def profile_options(command: F) -> F:
     """Give a command the options of `ProfileOptions`, as its argument `profile`."""
+    return _options(command, "auto", "What system the guest is; auto looks at its structure.")
+
+
+def profile_if_asked(command: F) -> F:
+    """Give a command the same, but without either option it wants no profile.
+
+    So where one address is asked for, not all tables are read.
+    """
+    about = "Name areas, too, and why something is not present.  [default: auto with --symbols]"
+    return _options(command, None, about)
+
+
+def _options(command: F, default: str | None, about: str) -> F:
     options = [
         click.option(
             "--profile",
             type=click.Choice(PROFILES),
-            default="auto",
-            show_default=True,
-            help="What system the guest is; auto looks at its structure.",
+            default=default,
+            show_default=default is not None,
+            help=about,
         ),
         click.option(
             "--symbols",
@@ -59,8 +72,10 @@ def profile_options(command: F) -> F:
 
     @functools.wraps(command)
     def wrapper(**values: Any) -> Any:
-        chosen = ProfileOptions(values.pop("profile"), values.pop("symbols"))
-        return command(profile=chosen, **values)
+        profile, symbols = values.pop("profile"), values.pop("symbols")
+        if profile is None:
+            profile = "none" if symbols is None else "auto"
+        return command(profile=ProfileOptions(profile, symbols), **values)
 
     wrapped: Any = wrapper
     for option in reversed(options):

@@ -11,7 +11,9 @@ from ptlive.access_kind import ACCESS_KINDS
 from ptlive.cli.connect import connect, tell_changes
 from ptlive.cli.main import DONE, FAILED, FOUND
 from ptlive.cli.options import NUMBER, TargetOptions, target_options
+from ptlive.cli.profile import ProfileOptions, profile_if_asked, profile_of
 from ptlive.errors import PtliveError
+from ptlive.show import areas
 from ptlive.show import translation as show
 from ptlive.show.json import print_json
 from ptlive.show.terminal import heading, stdout
@@ -28,9 +30,11 @@ from ptlive.show.terminal import heading, stdout
 )
 @click.option("--length", type=click.IntRange(1, 1 << 16), default=1, help="Bytes of the access.")
 @click.option("--check", is_flag=True, help="Exit with 1 if an address has no translation.")
+@profile_if_asked
 @target_options
 def translate(
     target: TargetOptions,
+    profile: ProfileOptions,
     addresses: tuple[str, ...],
     accesses: tuple[str, ...],
     length: int,
@@ -40,7 +44,8 @@ def translate(
 
     Each level is shown: its names, index, table and entry, the entry's bits; then
     the rights folded over the path and the level that denies one, and what an
-    access would get. An access of several bytes may touch two pages.
+    access would get. An access of several bytes may touch two pages. With --profile
+    or --symbols, also the area and the symbol, and why an entry is not present.
 
     Exit status: 2 if an address is not canonical, 1 if --check finds one without
     a translation.
@@ -54,21 +59,32 @@ def translate(
     with connect(target) as connection:
         asked = [space.translate(va) for space in connection.spaces]
         beyond = [space.beyond(va, length) for space in connection.spaces]
+        asking = profile.profile != "none"
+        known = [
+            profile_of(connection, space, space.walk(), profile) if asking else None
+            for space in connection.spaces
+        ]
         changes = connection.changes()
     # The guest goes on from here: whoever reads the output may take their time.
-    for space, translations, rest in zip(connection.spaces, asked, beyond, strict=True):
+    rows = zip(connection.spaces, asked, beyond, known, strict=True)
+    for space, translations, rest, names_of in rows:
         found = [space.describe(translations, row, kinds, rest) for row in range(va.size)]
         complete &= all(one.pa is not None for one in found)
         refused |= {(one.va, space.format.name) for one in found if not one.path}
         if target.json:
             torn = changes.entries if changes else None
-            results.append({"translations": [show.as_json(one, torn) for one in found]})
+            told = [show.as_json(one, torn) for one in found]
+            for one, value in zip(found, told, strict=True):
+                value |= areas.naming(names_of, space.format, one) if names_of else {}
+            results.append({"translations": told})
             continue
         if len(connection.spaces) > 1:
             stdout().print(heading(f"root {int(space.root[0]):#x} ({space.origin})"))
         for one in found:
             stdout().print(heading(show.headline(one)))
             for line in show.lines(space.format, one, changes.entries if changes else ()):
+                stdout().out(line, highlight=False)
+            for line in areas.naming_lines(names_of, space.format, one) if names_of else ():
                 stdout().out(line, highlight=False)
     if target.json:
         print_json(connection.envelope("translate", results, changes=changes))
