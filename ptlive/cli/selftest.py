@@ -76,7 +76,7 @@ def selftest_(
     Exit status: 0 all agreed; 1 something disagreed; 2 it could not be done.
     """
     version = version_of(qemu)
-    if target.guest or target.gdb:
+    if target.guest or target.gdb or target.from_file:
         if addresses or levels or quick or accel:
             raise click.UsageError("with a guest there is nothing to choose but --seed")
         report = _of_guest(target, seed, qemu, version)
@@ -115,6 +115,7 @@ def _of_guest(target: TargetOptions, seed: int, qemu: str, version: str) -> Self
         for space in choice.spaces:
             root = "" if space.origin == "cr3" else f" --root {space.origin}"
             door = "--gdb none --qmp" if target.gdb == NO_STUB else "--gdb"
+            door = "--from" if target.from_file else door
             again = f"ptlive selftest {door} {shlex.quote(held.address)}{root} --seed {seed}"
             fork = fork_of(held, space, guest, ram=choice.ram, qemu=qemu)
             state = next(cpu for cpu in held.cpus if cpu.vcpu == space.vcpu)

@@ -67,9 +67,8 @@ def snapshot(target: TargetOptions, file: Path, full: bool, force: bool) -> int:
         count = len(tables) - _save(writer, connection.target.memory, [tables])
         lost = 0
         if full:
-            # Of a guest that runs, only what was read of its tables is compared later.
-            memory = connection.witness.source if connection.witness else connection.target.memory
-            lost = _save(writer, memory, _others(connection.target.ram_map, tables, told))
+            others = _others(connection.target.ram_map, tables, told)
+            lost = _save(writer, connection.scanned, others)
         changes = connection.changes()
         if lost:
             text = f"{words.count(lost, 'frame')} of memory could not be read and are not in it"

@@ -209,6 +209,8 @@ def selection(target: TargetOptions, origin: str, twin_qemu: str) -> str:
         ("--guest", target.guest),
         ("--gdb", target.gdb),
         ("--qmp", target.qmp),
+        ("--from", None if target.from_file is None else str(target.from_file)),
+        *(("--assume", one) for one in target.assume),
         ("--vcpu", None if target.vcpu == 1 else str(target.vcpu)),
         ("--format", target.format),
         ("--twin-qemu", None if twin_qemu == QEMU else twin_qemu),

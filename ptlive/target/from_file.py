@@ -67,8 +67,19 @@ def open_file(path: Path, assume: Sequence[str] = ()) -> Target:
         accelerator=saved.accelerator,
         version=saved.version,
         memory_source=kind,
-        file=FileNotes((*saved.notes, *notes), missing, saved.full),
+        file=FileNotes((*saved.notes, *notes), missing, saved.full, _no_twin(kind, saved)),
     )
+
+
+def _no_twin(kind: str, saved: Saved) -> str:
+    if kind != SNAPSHOT:
+        return (
+            f"{saved.what} does not tell the CPU and the machine that a twin is made of: "
+            "ptlive snapshot --full keeps them"
+        )
+    if not saved.full:
+        return "a twin needs all of the guest's RAM, which ptlive snapshot --full keeps"
+    return ""
 
 
 def _nothing_to_undo(_line: str) -> None:

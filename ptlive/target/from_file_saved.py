@@ -53,11 +53,13 @@ class FileNotes:
     """What is to be told of a guest that is read from a file, as (code, text).
 
     first: what is known when it is opened; missing: knows what else once it was read
+    no_twin: why no twin can be made of it, "" if one can
     """
 
     first: tuple[tuple[str, str], ...]
     missing: Missing
     full: bool
+    no_twin: str
 
     def late(self) -> tuple[tuple[str, str], ...]:
         """Return what is to be told once the memory was read."""

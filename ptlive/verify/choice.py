@@ -57,6 +57,10 @@ def choose(
     """
     notes: list[tuple[str, str]] = []
     ram: Ram | None = None
+    if target.file is not None:
+        if others := [name for name in oracles if name != twin.ORACLE]:
+            raise PtliveError(f"--oracle {others[0]} asks a live guest: of a file a twin is asked")
+        oracles = (twin.ORACLE,)
     if not oracles:
         ram, why = _affordable(target, spaces, guest)
         oracles = (twin.ORACLE,) if ram else (debug_walker.ORACLE,)

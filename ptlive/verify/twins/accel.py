@@ -52,7 +52,9 @@ def twins(
     for accel in accels or (fork.accel,):
         options = f" --twin-accel {accel}" if accels else ""
         if accel == fork.accel:
-            found.append(Twin(fork, target.accelerator, space, graph, options))
+            # A guest under KVM, of another computer or of a file, may have a twin under TCG.
+            name = "TCG" if accel == "tcg" else target.accelerator
+            found.append(Twin(fork, name, space, graph, options))
         elif accel == "kvm":
             found.append(_under_kvm(fork, target, space, options))
         else:

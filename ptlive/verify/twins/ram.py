@@ -26,6 +26,8 @@ FRAME = 1 << 12
 # Measured, bytes a second: QEMU writes a file, and we read it; what reads piece by piece.
 _SAVED = 600e6
 _READ = {"shared": 1e9, "proc": 1e9, "qmp": 300e6, "stub": 60e6, "gdb": 8e6}
+# Of a snapshot: as fast as it is decompressed.
+_UNPACKED = 300e6
 # Those that need no cache, which would hold all RAM once more.
 _DIRECT = ("shared", "proc")
 
@@ -78,8 +80,14 @@ def find_ram(target: Target, guest: Guest | None = None) -> Ram:
     guest: the bundled guest that it is. Raises PtliveError if its RAM lies where no
     twin can have it.
     """
+    if target.file is not None and target.file.no_twin:
+        raise PtliveError(target.file.no_twin)
     monitor = target.stub.monitor
     layout = read_layout(monitor, target.ram_map)
+    if target.file is not None:
+        return Ram(
+            target, layout, Ram.READ, layout.size / _UNPACKED, "the guest's RAM is in a file"
+        )
     file, why = _shared(target, layout, guest)
     if file is not None:
         # Private mappings of huge pages would be taken out of the guest's own pool; and a
