@@ -25,6 +25,8 @@ _COMMANDS = {
     "roots": ("roots", "roots", "Print every vCPU's CR3 and every other root table in RAM."),
     "map": ("map", "map_", "Print what is mapped, as merged regions."),
     "find": ("find", "find_", "Find every address that reaches a physical one."),
+    "audit": ("audit", "audit_", "Look for what is wrong, or weak, in the page tables."),
+    "diff": ("diff", "diff_", "Tell what is different between two states, or two roots."),
     "verify": ("verify", "verify_", "Ask the MMU, or QEMU, whether the walk is right."),
     "selftest": (
         "selftest",

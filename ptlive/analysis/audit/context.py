@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ptlive.analysis import fold
+from ptlive.analysis.find import Spans
 from ptlive.analysis.tables import spans_of
+from ptlive.paging import paths
 from ptlive.paging.format import Kind
 from ptlive.paging.select import Leaves, only
 
@@ -18,7 +21,6 @@ if TYPE_CHECKING:
 
     from ptlive.analysis.areas import Profile
     from ptlive.analysis.audit.memory_type import MemoryTypes
-    from ptlive.analysis.find import Spans
     from ptlive.analysis.fold import Folded, Tables
     from ptlive.arrays import U8, U64, Bool, Index
     from ptlive.paging.format import Format
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 # Linear addresses from here on are the kernel's, by the convention of all systems there are.
 UPPER_HALF = 1 << 63
+# Pages that are looked through for those of an area.
+_MOST = 1 << 20
 
 
 class Registers(NamedTuple):
@@ -106,6 +110,18 @@ class Context:
         """The folded walk over the lower half alone."""
         return part(self.whole, self.whole.tops.base < np.uint64(UPPER_HALF))
 
+    def frames_in(self, area: str) -> Spans:
+        """Return the frames that an area of the profile maps, of the first million pages there."""
+        if area not in self._frames_in:
+            areas = self.profile.areas if self.profile else ()
+            ends = [(one.va, one.last_va) for one in areas if one.name == area]
+            self._frames_in[area] = frames_between(self.whole, ends)
+        return self._frames_in[area]
+
+    @cached_property
+    def _frames_in(self) -> dict[str, Spans]:
+        return {}
+
     def granted(self, graph: Graph, *wanted: str, without: tuple[str, ...] = ()) -> Graph:
         """Return the leaves that grant these rights, and not those."""
         yes = sum(self.fmt.right(name).mask for name in wanted)
@@ -120,6 +136,27 @@ class Context:
             return np.isin(self.target(leaf.pa, leaf.bits.astype(np.uint64)), codes)
 
         return only(graph, test)
+
+
+def frames_between(graph: Graph, ends: list[tuple[int, int]]) -> Spans:
+    """Return the frames that some ranges of addresses map, merged."""
+    parts = [np.zeros((2, 0), dtype=np.uint64)]
+    for va, last_va in ends:
+        floor, tops = graph.floors[0], graph.tops
+        # What begins in other entries of the root tables is not even listed.
+        base = np.zeros(floor.nodes.table.size, dtype=np.uint64)
+        base[tops.node] = tops.base
+        edges = np.arange(floor.kind.size)
+        first = base[floor.node] + floor.offset(edges)
+        last = first + ((np.uint64(1) << floor.nodes.shift[floor.node]) - np.uint64(1))
+        others = (last < np.uint64(va)) | (first > np.uint64(last_va))
+        some = dataclasses.replace(graph, floors=[floor.without(others), *graph.floors[1:]])
+        for chunk in paths.leaves(some, _MOST):
+            here = (chunk.va >= np.uint64(va)) & (chunk.va <= np.uint64(last_va))
+            size = (np.uint64(1) << chunk.bits[here].astype(np.uint64)) - np.uint64(1)
+            parts.append(np.stack([chunk.pa[here], chunk.pa[here] + size]))
+    both = np.concatenate(parts, axis=1)
+    return Spans(both[0], both[1]).merged()
 
 
 def upper_half(graph: Graph) -> Graph:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from ptlive.analysis.audit.finding import Severity
 
 if TYPE_CHECKING:
@@ -18,8 +20,7 @@ if TYPE_CHECKING:
 class Design(NamedTuple):
     """An explanation of what some rules see in some areas of a system.
 
-    areas: names of the profile's areas; below: only up to this physical address
-    target: only in that
+    areas: names of the profile's areas; also_in: only frames that this area maps too
     """
 
     system: str
@@ -27,12 +28,10 @@ class Design(NamedTuple):
     areas: tuple[str, ...]
     severity: Severity
     text: str
-    below: int | None = None
-    target: str | None = None
+    also_in: str | None = None
 
 
 LINUX = "linux"
-MB = 1 << 20
 
 DESIGNS = (
     Design(
@@ -69,12 +68,30 @@ DESIGNS = (
     Design(
         LINUX,
         ("isolation-user-root",),
+        ("direct map", "vmalloc", "kernel data"),
+        Severity.INFO,
+        "each CPU's task-state segment, which its entry area has too: the system-call entry "
+        "needs a word of it by its per-CPU address (arch/x86/mm/pti.c, pti_clone_user_shared)",
+        also_in="cpu entry area",
+    ),
+    Design(
+        LINUX,
+        ("isolation-user-root",),
         ("kernel text",),
         Severity.INFO,
         "the entry code, and with pti=auto and no PCID the whole kernel text, which holds no "
         "secret (arch/x86/mm/pti.c, pti_clone_entry_text, pti_clone_kernel_text)",
     ),
 )
+
+
+def _is_also_in(context: Context, place: Place, area: str) -> bool:
+    """Tell whether all frames of a place are mapped in an area too, which is looked for once."""
+    if place.pa is None or place.bytes == 0 or place.times > 1:
+        return False
+    frames = context.frames_in(area)
+    at = np.searchsorted(frames.first, np.uint64(place.pa), "right") - 1
+    return bool(at >= 0 and frames.last[at] >= np.uint64(place.pa + place.bytes - 1))
 
 
 def explained(context: Context, rule: Rule, place: Place) -> Design | None:
@@ -85,8 +102,7 @@ def explained(context: Context, rule: Rule, place: Place) -> Design | None:
             design.system == system
             and rule.id in design.rules
             and place.area in design.areas
-            and (design.below is None or (place.pa is not None and place.pa < design.below))
-            and (design.target is None or place.target == design.target)
+            and (design.also_in is None or _is_also_in(context, place, design.also_in))
         ):
             return design
     return None

@@ -1,0 +1,317 @@
+"""`ptlive audit`: what is wrong, or weak, in the page tables."""
+
+from __future__ import annotations
+
+import dataclasses
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+
+from ptlive.analysis.audit.context import Context, Registers, Root
+from ptlive.analysis.audit.finding import Severity
+from ptlive.analysis.audit.isolation import partner_of
+from ptlive.analysis.audit.memory_type import MemoryTypes
+from ptlive.analysis.audit.rules import RULES, named
+from ptlive.analysis.audit.run import Audit, Ignored, audit
+from ptlive.cli.connect import connect, tell_changes
+from ptlive.cli.main import DONE, FOUND
+from ptlive.cli.options import LAST, NUMBER, RANGE, TargetOptions, target_options
+from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
+from ptlive.cli.together import Together, walk_together
+from ptlive.errors import PtliveError
+from ptlive.show import audit as show
+from ptlive.show.json import print_json
+from ptlive.show.progress import progress
+from ptlive.show.terminal import heading, stdout, verdict, write_lines
+from ptlive.space import TARGET_NAMES
+from ptlive.target.cpu import cpu_properties
+from ptlive.target.saved_state import read_memory_types
+from ptlive.wire.qmp import Qmp
+
+if TYPE_CHECKING:
+    from ptlive.analysis.areas import Profile
+    from ptlive.analysis.audit.finding import Finding
+    from ptlive.cli.connect import Connection
+    from ptlive.space import AddressSpace
+
+NEVER = "never"
+# A session with a bundled guest's QMP is there at once, or somebody else has it.
+_QMP_SECONDS = 1.0
+
+
+class IgnoredRule(click.ParamType[Ignored]):
+    """RULE, or RULE:VA..LAST_VA."""
+
+    name = "rule"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Ignored:
+        """Return what is to be ignored, or fail with a sentence."""
+        if isinstance(value, Ignored):
+            return value
+        name, colon, where = str(value).partition(":")
+        named(name)
+        first, last = RANGE.convert(where, param, ctx) if colon else (0, LAST)
+        return Ignored(name, first, last)
+
+
+@click.command("audit")
+@click.option(
+    "--fail-on",
+    type=click.Choice([*(level.word for level in Severity), NEVER]),
+    default=Severity.MEDIUM.word,
+    show_default=True,
+    help="Exit with 1 if a finding is as bad as this, or worse.",
+)
+@click.option("--only", metavar="RULE", multiple=True, help="Apply only this; may be repeated.")
+@click.option(
+    "--ignore",
+    type=IgnoredRule(),
+    metavar="RULE[:VA..LAST_VA]",
+    multiple=True,
+    help="Leave out what a rule finds, or what it finds there; may be repeated.",
+)
+@click.option("--rules", "list_rules", is_flag=True, help="List the rules, and nothing else.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="How many places of a finding are printed.",
+)
+@click.option(
+    "--sarif",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the findings there too, as SARIF 2.1.0.",
+)
+@click.option("--pat", type=NUMBER, help="The guest's IA32_PAT, where QEMU does not tell.")
+@profile_options
+@target_options
+def audit_(
+    target: TargetOptions,
+    profile: ProfileOptions,
+    fail_on: str,
+    only: tuple[str, ...],
+    ignore: tuple[Ignored, ...],
+    list_rules: bool,
+    limit: int,
+    sarif: Path | None,
+    pat: int | None,
+) -> int:
+    """Look for what is wrong, or weak, in the page tables of a guest.
+
+    Rules look at what is mapped, at the tables themselves, and at the control
+    registers; --rules lists them. Each finding is told with its evidence, as regions
+    of addresses, and with the sources that say why it matters. What a known system
+    does on purpose is explained, and counts as no more than info.
+
+    Of a root that is one half of an isolation pair the other half is looked at too.
+
+    Exit status: 1 if something is as bad as --fail-on says.
+    """
+    rules = [named(name) for name in dict.fromkeys(only)] or list(RULES)
+    if list_rules:
+        if target.json:
+            listed = [show.rule_json(rule) for rule in rules]
+            print_json({"schema": "ptlive.audit-rules/1", "rules": iter(listed)})
+        else:
+            write_lines(show.rule_lines(rules))
+        return DONE
+    with connect(target) as connection, progress() as told:
+        pairs = _with_partners(connection.spaces)
+        connection = dataclasses.replace(connection, spaces=list(pairs))
+        groups = walk_together(connection.spaces, told)
+        known = [_profile(connection, group, profile) for group in groups]
+        types = _memory_types(connection, target, pat)
+        registers = _registers(connection)
+        changes = connection.changes()
+    contexts = [
+        _context(group, pairs, system, types, registers)
+        for group, system in zip(groups, known, strict=True)
+    ]
+    with progress() as told:
+        results = [audit(context, rules, ignore, told) for context in contexts]
+    found = [
+        (context, finding)
+        for context, result in zip(contexts, results, strict=True)
+        for finding in result.findings
+    ]
+    notes = _notes(known, types)
+    if sarif:
+        _write_sarif(sarif, connection, found, results, notes)
+    if target.json:
+        envelope = connection.envelope("audit", _by_root(connection, found), notes, changes)
+        print_json(
+            {
+                **envelope,
+                "profile": next((one.name for one in known if one), None),
+                "skipped": {name: why for one in results for name, why in one.skipped.items()},
+                "ignored": {name: n for one in results for name, n in one.ignored.items()},
+                "findings": [show.as_json(context, finding) for context, finding in found],
+            }
+        )
+    else:
+        level = None if fail_on == NEVER else Severity[fail_on.upper()]
+        for context, result in zip(contexts, results, strict=True):
+            _print(context, result, limit, len(rules), level)
+        for _, text in notes:
+            stdout().out(text, highlight=False)
+        if changes:
+            tell_changes(changes)
+    worst = max((finding.severity for _, finding in found), default=None)
+    if fail_on == NEVER or worst is None:
+        return DONE
+    return FOUND if worst >= Severity[fail_on.upper()] else DONE
+
+
+def _with_partners(spaces: list[AddressSpace]) -> dict[AddressSpace, int | None]:
+    """Return the spaces and the other halves of isolation pairs, and the root of that half."""
+    pairs = {space: partner_of(space.format, space.memory, int(space.root[0])) for space in spaces}
+    there = {int(space.root[0]) for space in spaces}
+    for space, partner in list(pairs.items()):
+        if partner is not None and partner not in there:
+            root = int(space.root[0])
+            other = dataclasses.replace(
+                space,
+                root=np.array([partner], dtype=np.uint64),
+                origin=f"other half of {root:#x}",
+            )
+            pairs[other] = root
+            there.add(partner)
+    return pairs
+
+
+def _profile(connection: Connection, group: Together, options: ProfileOptions) -> Profile | None:
+    if options.profile == "none":
+        return None
+    for space in group.spaces:
+        graph = group.graph if len(group.spaces) == 1 else space.walk()
+        found = profile_of(connection, space, graph, options)
+        if found:
+            return found
+    return None
+
+
+def _memory_types(
+    connection: Connection, options: TargetOptions, pat: int | None
+) -> MemoryTypes | None:
+    """Return what the CPU makes of attributes: as the user tells, or QEMU."""
+    if pat is not None:
+        return MemoryTypes(pat, source="--pat")
+    target, guest = connection.target, connection.running
+    if options.live:
+        return None  # its state is another by now
+    with ExitStack() as stack:
+        qmp = target.qmp
+        if qmp is None and guest is not None and not options.from_file:
+            try:
+                qmp = stack.enter_context(Qmp(guest.qmp, timeout=_QMP_SECONDS))
+            except PtliveError:
+                return None
+        if qmp is None:
+            return None
+        saved = read_memory_types(qmp, target.cpus[0], target.journal.record_folder)
+    if saved is None:
+        return None
+    return MemoryTypes(saved.pat, saved.default, saved.fixed, saved.variable, "QEMU's saved state")
+
+
+def _registers(connection: Connection) -> tuple[Registers, ...]:
+    """Return the control registers of the vCPUs, and what their CPU could do."""
+    try:
+        answers = cpu_properties(connection.target.stub, ("smep", "smap"))
+    except PtliveError:
+        answers = [None, None]
+    smep, smap = ({"true": True, "false": False}.get(answer or "") for answer in answers)
+    return tuple(
+        Registers(cpu.vcpu, cpu.cr0, cpu.cr3, cpu.cr4, cpu.efer, cpu.maxphyaddr, smep, smap)
+        for cpu in connection.target.cpus
+    )
+
+
+def _context(
+    group: Together,
+    pairs: dict[AddressSpace, int | None],
+    profile: Profile | None,
+    types: MemoryTypes | None,
+    registers: tuple[Registers, ...],
+) -> Context:
+    number = {int(space.root[0]): at for at, space in enumerate(group.spaces)}
+    roots = []
+    for space in group.spaces:
+        address, partner = int(space.root[0]), pairs[space]
+        half = None
+        if partner is not None:
+            half = "kernel" if address < partner else "user"
+        other = None if partner is None else number.get(partner)
+        roots.append(Root(address, space.origin, half, other))
+    return Context(
+        graph=group.graph,
+        roots=tuple(roots),
+        registers=registers,
+        target=group.spaces[0].target_of,
+        targets=TARGET_NAMES,
+        profile=profile,
+        memory_types=types,
+    )
+
+
+def _notes(profiles: list[Profile | None], types: MemoryTypes | None) -> list[tuple[str, str]]:
+    """Return what limits the findings."""
+    notes = []
+    if not any(profiles):
+        text = "the system is not known: nothing is explained by what it does on purpose"
+        notes.append(("no-profile", text))
+    if types is None:
+        text = "IA32_PAT is not known: only PAT indices are compared (--pat, or --qmp)"
+        notes.append(("no-pat", text))
+    return notes
+
+
+def _print(
+    context: Context, result: Audit, limit: int, rules: int, fail_on: Severity | None
+) -> None:
+    for finding in result.findings:
+        bad = finding.severity >= (Severity.MEDIUM if fail_on is None else fail_on)
+        stdout().print(verdict(show.headline(finding), False if bad else None))
+        write_lines(show.lines(context, finding, limit))
+    first, *rest = show.summary(result, rules, fail_on)
+    stdout().print(heading(first))
+    write_lines(rest)
+
+
+def _by_root(connection: Connection, found: list[tuple[Context, Finding]]) -> list[dict[str, Any]]:
+    """Return for each root how many findings are in it, by severity."""
+    results = []
+    for space in connection.spaces:
+        address = int(space.root[0])
+        mine = [
+            finding.severity
+            for context, finding in found
+            if address in (context.roots[at].address for at in finding.roots)
+        ]
+        results.append({"findings": {level.word: mine.count(level) for level in Severity}})
+    return results
+
+
+def _write_sarif(
+    path: Path,
+    connection: Connection,
+    found: list[tuple[Context, Finding]],
+    results: list[Audit],
+    notes: list[tuple[str, str]],
+) -> None:
+    from ptlive import __version__
+    from ptlive.show import sarif
+
+    told = [text for _, text in (*connection.notes, *notes)]
+    told += [f"{name}: {why}" for one in results for name, why in one.skipped.items()]
+    try:
+        sarif.write(path, sarif.log(__version__, connection.guest, RULES, found, told))
+    except OSError as error:
+        raise PtliveError(f"{path} cannot be written: {error.strerror}") from None
