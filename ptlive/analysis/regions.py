@@ -8,13 +8,13 @@ because a table is shared can be one region that says how often it is there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from ptlive.analysis import regions_fold as fold_
-from ptlive.analysis.regions_cuts import cuts_of
+from ptlive.analysis.regions_cuts import Copies, as_cuts, copies_of
 from ptlive.analysis.regions_fold import Edges, TooManyError
 from ptlive.analysis.regions_repeat import LEAST, Repeat, Repeats
 from ptlive.analysis.regions_rows import Rows, concatenate, empty, merge
@@ -90,12 +90,12 @@ def regions(
     """
     sizes = tuple(sorted({int(b) for floor in graph.floors for b in _leaf_sizes(floor)}))
     repeats = Repeats()
-    at_floors, at_tops = cuts_of(graph, cuts)
+    copies, top_node, at_tops = copies_of(graph, cuts)
     rows = empty(sizes)
-    for depth, floor in reversed(list(enumerate(graph.floors))):
-        here = at_floors[depth]
-        own = [merge(each, split_pa, here) for each in _own(floor, sizes, target)]
-        edges = _edges(floor)
+    for depth in reversed(range(len(graph.floors))):
+        here = as_cuts(copies[depth].cuts)
+        own = [merge(each, split_pa, here) for each in _own(copies[depth], sizes, target)]
+        edges = _edges(copies[depth])
         try:
             if fold:
                 below = fold_.folded(rows, edges, own, repeats, split_pa, here)
@@ -110,7 +110,7 @@ def regions(
     if len(rows):
         nodes = graph.floors[0].nodes
         last = tops.base + nodes.last[tops.node]
-        edges = Edges(tops.space, tops.node, tops.base, last)
+        edges = Edges(tops.space, top_node, tops.base, last)
         try:
             if fold:
                 below = fold_.folded(rows, edges, [], repeats, split_pa, at_tops)
@@ -147,19 +147,27 @@ def _leaf_sizes(floor: Floor) -> U64:
     return np.unique(floor.leaf_bits(np.flatnonzero(floor.kind == Kind.LEAF)))
 
 
-def _edges(floor: Floor) -> Edges:
-    """Return a floor's entries that refer to tables."""
+def _edges(copies: Copies) -> Edges:
+    """Return a floor's entries that refer to tables, and then those of copies."""
+    floor = copies.floor
     down = np.flatnonzero(floor.kind == Kind.TABLE)
-    node, offset = floor.node[down], floor.offset(down)
-    last = offset + ((np.uint64(1) << floor.nodes.shift[node]) - np.uint64(1))
-    return Edges(node, floor.child[down], offset, last)
+    again, copy = copies.edges_of(Kind.TABLE)
+    owner = np.concatenate([floor.node[down], copy])
+    down = np.concatenate([down, again])
+    offset = floor.offset(down)
+    last = offset + ((np.uint64(1) << floor.nodes.shift[floor.node[down]]) - np.uint64(1))
+    return copies.redirect(Edges(owner, floor.child[down], offset, last), down)
 
 
-def _own(floor: Floor, sizes: tuple[int, ...], target: TargetOf) -> Iterator[Rows]:
+def _own(copies: Copies, sizes: tuple[int, ...], target: TargetOf) -> Iterator[Rows]:
     """Yield a floor's own leaves, some at a time: most are merged away at once."""
+    floor = copies.floor
     leaf = np.flatnonzero(floor.kind == Kind.LEAF)
     for at in range(0, leaf.size, _SOME):
         yield _leaves(floor, leaf[at : at + _SOME], sizes, target)
+    again, copy = copies.edges_of(Kind.LEAF)
+    if again.size:
+        yield replace(_leaves(floor, again, sizes, target), owner=copy)
 
 
 def _leaves(floor: Floor, leaf: Index, sizes: tuple[int, ...], target: TargetOf) -> Rows:
@@ -188,7 +196,7 @@ def _leaves(floor: Floor, leaf: Index, sizes: tuple[int, ...], target: TargetOf)
 def _too_many(graph: Graph, depth: int, many: TooManyError) -> PtliveError:
     """Return what to tell the user: how many, and where most of them are."""
     where = ""
-    if depth >= 0:
+    if depth >= 0 and many.owner < graph.floors[depth].nodes.table.size:
         table = int(graph.floors[depth].nodes.table[many.owner])
         _, va, last_va = next(spans_of(graph, table))
         where = f", {many.rows} of them in {va:#018x}..{last_va:#018x}"
