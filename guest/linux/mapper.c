@@ -55,7 +55,7 @@ static int help(void)
 	print("  %9s  and have at most so many frames (%u)", "frames", frames);
 	print("  %9s  stay in user mode (spin), sleep, or exit", "park");
 	print("");
-	print("mapper census: what the kernel says of all processes; mapper kernel: of itself.");
+	print("mapper kernel, mapper census: what the kernel says of itself, and of all processes.");
 	return 0;
 }
 
@@ -151,9 +151,12 @@ int mapper(int argc, char **argv)
 
 	if (argc < 2 || same(argv[1], "--help") || same(argv[1], "-h"))
 		return help();
-	if (same(argv[1], "census") || same(argv[1], "kernel")) {
-		(*argv[1] == 'c' ? census : kernel)();
-		return 0;
+	/* Both in one go read the kernel's symbols once. */
+	for (int i = 1; same(argv[i], "kernel") || same(argv[i], "census"); i++) {
+		lines_said = 0;
+		(same(argv[i], "kernel") ? kernel : census)();
+		if (i + 1 == argc)
+			return 0;
 	}
 	if (!understand_all(argc, argv))
 		return 2;
