@@ -1,0 +1,281 @@
+"""`ptlive diff`: what is different between two states of a guest, or two of its roots."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+
+from ptlive.analysis.areas import area_of
+from ptlive.analysis.diff.compare import Diff, diff
+from ptlive.analysis.diff.kinds import NAMES, Change, wanted
+from ptlive.cli.connect import Connection, connect, tell, tell_changes
+from ptlive.cli.main import DONE, FOUND
+from ptlive.cli.options import RANGE, TargetOptions, target_options
+from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
+from ptlive.errors import PtliveError
+from ptlive.show import diff as show
+from ptlive.show.json import print_json
+from ptlive.show.progress import progress
+from ptlive.show.terminal import heading, plain, stdout
+from ptlive.space import TARGET_NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ptlive.arrays import U64
+    from ptlive.cli.torn import Changes
+    from ptlive.space import AddressSpace
+
+
+class _Kinds(click.ParamType[tuple[str, ...]]):
+    """Names of changes, with commas between them."""
+
+    name = "kinds"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        names = tuple(str(value).split(","))
+        for name in names:
+            if name not in NAMES:
+                self.fail(f"{name!r} is none of {', '.join(NAMES)}", param, ctx)
+        return names
+
+
+KINDS = _Kinds()
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """Two address spaces, what is different, and in which area each region lies."""
+
+    one: AddressSpace
+    other: AddressSpace
+    found: Diff
+    areas: list[str | None]
+
+
+@click.command("diff")
+@click.argument("what", metavar="[A [B]] [VA..LAST_VA]...", nargs=-1)
+@click.option("--only", type=KINDS, default=(), metavar="KIND,...", help="Only these changes.")
+@click.option("--ignore", type=KINDS, default=(), metavar="KIND,...", help="Not these changes.")
+@profile_options
+@target_options
+def diff_(
+    target: TargetOptions,
+    profile: ProfileOptions,
+    what: tuple[str, ...],
+    only: tuple[str, ...],
+    ignore: tuple[str, ...],
+) -> int:
+    """Tell what is different between A and B, two snapshots, or a snapshot and the guest.
+
+    Without B the guest is compared as it is now; without files, two roots of one guest
+    are, given by --root X --root Y.
+
+    Pages that are neighbours and differ alike are one region: + added, - removed, ~ changed
+    (moved to another frame, rights, attributes, size, the A and D bits, bits left to
+    software), ! faulting for another reason. Kinds: added, removed, moved, rights,
+    attributes, size, ad, software, fault. Several roots are matched by address.
+
+    Exit status: 0 no difference, 1 some, 2 it could not be told.
+    """
+    files, ranges = _arguments(what)
+    chosen = wanted(only, ignore)
+    if not chosen:
+        raise PtliveError("--ignore leaves none of the changes that --only names")
+    with ExitStack() as stack:
+        one, other = _sides(stack, target, files)
+        told = stack.enter_context(progress())
+        matched, alone = _matched(one, other)
+        compared = [
+            _compare(one, other, pair, _ends(ranges), chosen, profile, told) for pair in matched
+        ]
+        changes = [side.changes() for side in ((one,) if one is other else (one, other))]
+    notes = [*_notes(one, other, compared), *((("no-partner", text)) for text in alone)]
+    if target.json:
+        print_json(_envelope(one, other, compared, notes, changes))
+    else:
+        for _, text in notes:
+            tell(f"note: {text}")
+        for each in compared:
+            _print(one, other, each)
+        for change in filter(None, changes):
+            tell_changes(change)
+    return FOUND if alone or any(each.found.counts for each in compared) else DONE
+
+
+def _arguments(what: tuple[str, ...]) -> tuple[list[Path], list[tuple[int, int]]]:
+    """Part the arguments: whatever reads as a number or a range is one, the rest are files."""
+    files, ranges = [], []
+    for word in what:
+        try:
+            ranges.append(RANGE.convert(word, None, None))
+        except click.BadParameter:
+            files.append(Path(word))
+    if len(files) > 2:
+        raise PtliveError(f"two files are compared, and these are {len(files)}")
+    for file in files:
+        if not file.exists():
+            raise PtliveError(f"{str(file)!r} is no file, and no range of addresses")
+    return files, ranges
+
+
+def _sides(
+    stack: ExitStack, target: TargetOptions, files: list[Path]
+) -> tuple[Connection, Connection]:
+    """Return the connections to both sides; for two roots of one guest it is the same one."""
+    if files and target.from_file is not None:
+        raise PtliveError("the files that are compared are arguments: leave out --from")
+    if not files:
+        connection = stack.enter_context(connect(target))
+        if len(connection.spaces) != 2:
+            raise PtliveError(
+                "give two files, or a file to compare with the guest, or --root twice"
+            )
+        return connection, connection
+    rest = [replace(target, from_file=file) for file in files[1:]]
+    before = replace(target, from_file=files[0])
+    if not rest:
+        before = replace(before, guest=None, gdb=None, qmp=None, live=False, memory="auto")
+    one = stack.enter_context(connect(before))
+    other = stack.enter_context(connect(rest[0] if rest else replace(target, assume=())))
+    return one, other
+
+
+def _matched(
+    one: Connection, other: Connection
+) -> tuple[list[tuple[AddressSpace, AddressSpace]], list[str]]:
+    """Return the address spaces that are compared, and what is told of those without a partner."""
+    if one is other:
+        return [(one.spaces[0], one.spaces[1])], []
+    if len(one.spaces) == len(other.spaces) == 1:
+        return [(one.spaces[0], other.spaces[0])], []
+    theirs = {int(space.root[0]): space for space in other.spaces}
+    mine = {int(space.root[0]): space for space in one.spaces}
+    alone = [
+        f"root {root:#x} ({space.origin}) is in {side.guest} only"
+        for side, spaces, others in ((one, mine, theirs), (other, theirs, mine))
+        for root, space in spaces.items()
+        if root not in others
+    ]
+    return [(space, theirs[root]) for root, space in mine.items() if root in theirs], alone
+
+
+def _compare(
+    one: Connection,
+    other: Connection,
+    pair: tuple[AddressSpace, AddressSpace],
+    ranges: tuple[U64, U64] | None,
+    chosen: Change,
+    profile: ProfileOptions,
+    told: Callable[[str, int, int], None],
+) -> _Compared:
+    graphs = [space.walk(ranges, told) for space in pair]
+    if not any(graph.tops.number.size for graph in graphs):
+        raise PtliveError(f"no address in these ranges is canonical in {pair[0].format.name}")
+    found = diff(
+        graphs[0],
+        graphs[1],
+        pair[0].target_of,
+        pair[1].target_of,
+        chosen=chosen,
+        same_memory=one is other,
+    )
+    if not len(found):
+        return _Compared(*pair, found, [])
+    known = profile_of(other, pair[1], graphs[1], profile)
+    known = known or profile_of(one, pair[0], graphs[0], profile)
+    names: list[str | None] = [None] * len(found)
+    if known is not None:
+        first, last = (area_of(known.areas, va) for va in (found.rows.va, found.rows.until))
+        areas = [*(area.name for area in known.areas), None]
+        names = [areas[at] for at in np.where(first == last, first, -1).tolist()]
+    return _Compared(*pair, found, names)
+
+
+def _ends(ranges: list[tuple[int, int]]) -> tuple[U64, U64] | None:
+    """Return ranges as the walker takes them, each address in one of them."""
+    merged: list[tuple[int, int]] = []
+    for va, last_va in sorted(ranges):
+        if merged and va <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], last_va))
+        else:
+            merged.append((va, last_va))
+    if not merged:
+        return None
+    columns = np.array(merged, dtype=np.uint64).T
+    return columns[0], columns[1]
+
+
+def _notes(one: Connection, other: Connection, compared: list[_Compared]) -> list[tuple[str, str]]:
+    """Return what the reader must know of what was compared."""
+    notes = []
+    for each in compared:
+        roots = [int(space.root[0]) for space in (each.one, each.other)]
+        if one is not other and roots[0] != roots[1]:
+            text = f"the root is {roots[0]:#x} on one side and {roots[1]:#x} on the other"
+            notes.append(("other-root", f"{text}; --root {roots[0]:#x} compares the first of them"))
+        names = [space.format.name for space in (each.one, each.other)]
+        if names[0] != names[1]:
+            text = f"{names[0]} and {names[1]} are compared address by address"
+            notes.append(("other-format", text))
+    return notes
+
+
+def _print(one: Connection, other: Connection, each: _Compared) -> None:
+    for sign, side, space in (("---", one, each.one), ("+++", other, each.other)):
+        root = f"root {int(space.root[0]):#x} ({space.origin}), {space.format.name}"
+        stdout().print(heading(plain(f"{sign} {side.guest}: {root}")))
+    if len(each.found):
+        show.print_diff(show.lines(each.found, TARGET_NAMES, each.areas))
+    stdout().out(show.summary(each.found), highlight=False)
+
+
+def _envelope(
+    one: Connection,
+    other: Connection,
+    compared: list[_Compared],
+    notes: list[tuple[str, str]],
+    changes: list[Changes | None],
+) -> dict[str, Any]:
+    """Return the JSON object: that of the new side, with both sides named."""
+    sides = [
+        side.envelope("diff", [{}] * len(side.spaces), changes=change)
+        for side, change in zip((one, other), changes * 2, strict=False)
+    ]
+    for side in sides:
+        del side["schema"], side["roots"]
+    more = [{"code": code, "text": text} for code, text in notes]
+    return {
+        "schema": "ptlive.diff/1",
+        **{key: value for key, value in sides[1].items() if key not in ("notes", "torn")},
+        "notes": [*sides[0]["notes"], *(sides[1]["notes"] if one is not other else ()), *more],
+        "a": sides[0],
+        "b": sides[1],
+        "roots": [
+            {
+                **_root(each.other),
+                "a": _root(each.one),
+                "b": _root(each.other),
+                "result": {
+                    "pairs": each.found.pairs,
+                    "counts": show.counts(each.found),
+                    "differences": show.as_json(each.found, TARGET_NAMES, each.areas),
+                },
+            }
+            for each in compared
+        ],
+    }
+
+
+def _root(space: AddressSpace) -> dict[str, Any]:
+    root = hex(int(space.root[0]))
+    return {"root": root, "format": space.format.name, "origin": space.origin}

@@ -1,0 +1,244 @@
+"""Differences between address spaces, in text and for JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rich.text import Text
+
+from ptlive.analysis.diff import rows as table
+from ptlive.analysis.diff.kinds import Change, names_of
+from ptlive.analysis.diff.looks import MARKS
+from ptlive.paging import fields, rights
+from ptlive.paging.fields import size_name
+from ptlive.show import words
+from ptlive.show.terminal import aligned, stdout, write_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy.typing as npt
+
+    from ptlive.analysis.diff.compare import Count, Diff
+    from ptlive.paging.format import Format
+
+_HEADER = ("", "start", "last", "size", "pages", "rights", "attributes", "in", "physical", "what")
+_SIGNS = {Change.ADDED: "+", Change.REMOVED: "-", Change.FAULT: "!"}
+_CHANGED = "~"
+_STYLES = {"+": "green", "-": "red", _CHANGED: "yellow", "!": "magenta"}
+
+
+class _Side(NamedTuple):
+    """What a region is on one side."""
+
+    rights: int
+    attributes: int
+    target: int
+    size_bits: int
+    pa: int
+    contiguous: bool
+
+
+class _Row(NamedTuple):
+    """One region that differs; a side is None where it does not translate."""
+
+    va: int
+    last_va: int
+    times: int
+    step: int
+    until: int
+    change: int
+    one: _Side | None
+    other: _Side | None
+    pages: dict[str, int]
+    marks: tuple[int, int]
+    software: tuple[int, int]
+
+
+def lines(found: Diff, targets: Sequence[str], areas: Sequence[str | None]) -> Iterator[str]:
+    """Yield a heading and a line for each region that differs.
+
+    targets: names of the target codes; areas: of the area that each region lies in
+    """
+    fmt = found.fmt
+    cells = [_cells(fmt, row, targets, area) for row, area in zip(_rows(found), areas, strict=True)]
+    columns = list(zip(*cells, strict=True)) or [()] * len(_HEADER)
+    # A column that says nothing of any region is left out.
+    kept = [n for n, column in enumerate(columns) if any(column)]
+    right = "".join(">" if _HEADER[n] == "size" else " " for n in kept)
+    yield from aligned([_HEADER[n] for n in kept], [columns[n] for n in kept], right)
+
+
+def print_diff(rows: Iterator[str]) -> None:
+    """Print lines, coloured by their sign where there is a terminal."""
+    if not stdout().is_terminal:
+        write_lines(rows)
+        return
+    for line in rows:
+        stdout().print(Text(line, style=_STYLES.get(line[:1], "bold")))
+
+
+def summary(found: Diff) -> str:
+    """Return what all differences come to."""
+    compared = f"{words.count(found.pairs, 'pair')} of tables compared"
+    if not found.counts:
+        return f"no difference; {compared}"
+    told = (f"{name} {_counted(count)}" for name, count in found.counts.items())
+    return f"{words.count(len(found), 'region')}: {', '.join(told)}; {compared}"
+
+
+def as_json(
+    found: Diff, targets: Sequence[str], areas: Sequence[str | None]
+) -> Iterator[dict[str, Any]]:
+    """Yield the regions as the JSON of `ptlive.diff/1` has them."""
+    fmt = found.fmt
+    for row, area in zip(_rows(found), areas, strict=True):
+        yield {
+            "va": words.address(row.va),
+            "last_va": words.address(row.last_va),
+            "kinds": names_of(row.change),
+            "pages": row.pages,
+            "a": _side(fmt, row.one, targets),
+            "b": _side(fmt, row.other, targets),
+            "marks": _marks(row),
+            "software": {"a": hex(row.software[0]), "b": hex(row.software[1])},
+            "times": row.times,
+            "step": hex(row.step),
+            "until": words.address(row.until),
+            "area": area,
+        }
+
+
+def counts(found: Diff) -> dict[str, dict[str, Any]]:
+    """Return for JSON how much each kind of change is about."""
+    return {
+        name: {"pages": _named(count.pages), "bytes": count.bytes}
+        for name, count in found.counts.items()
+    }
+
+
+def _rows(found: Diff) -> Iterator[_Row]:
+    rows = found.rows
+    names = [size_name(bits) for bits in found.page_bits]
+    columns: tuple[npt.NDArray[Any], ...] = (
+        rows.va,
+        rows.last_va,
+        rows.times,
+        rows.step,
+        rows.until,
+    )
+    columns = (*columns, rows.key, rows.pa, rows.contiguous, rows.pages)
+    for values in zip(*(column.tolist() for column in columns), strict=True):
+        va, last_va, times, step, until, key, pa, contiguous, pages = values
+        change = key[table.CHANGE]
+        sides = [
+            _Side(
+                key[table.RIGHTS + n],
+                key[table.ATTRIBUTES + n],
+                key[table.TARGET + n],
+                key[table.BITS + n],
+                pa[n],
+                contiguous[n],
+            )
+            for n in range(2)
+        ]
+        yield _Row(
+            va,
+            last_va,
+            times,
+            step,
+            until,
+            change,
+            None if change & (Change.ADDED | Change.FAULT) else sides[0],
+            None if change & (Change.REMOVED | Change.FAULT) else sides[1],
+            {name: count for name, count in zip(names, pages, strict=True) if count},
+            (key[table.MARKS], key[table.MARKS + 1]),
+            (key[table.SOFTWARE], key[table.SOFTWARE + 1]),
+        )
+
+
+def _cells(fmt: Format, row: _Row, targets: Sequence[str], area: str | None) -> tuple[str, ...]:
+    sides = [side for side in (row.one, row.other) if side is not None]
+    folded = [words.rights(fmt, rights.names(fmt, side.rights)) for side in sides]
+    attributes = [
+        words.attributes(fields.unpack_attributes(fmt, side.attributes)) or "-" for side in sides
+    ]
+    changed = " ".join(attributes) != " ".join("-" * len(sides))
+    return (
+        next((sign for change, sign in _SIGNS.items() if row.change & change), _CHANGED),
+        words.address(row.va),
+        words.address(row.last_va),
+        words.size(row.last_va - row.va + 1),
+        words.pages(row.pages),
+        _became(folded),
+        _became(attributes) if changed else "",
+        _became([targets[side.target] for side in sides]),
+        _became([f"{side.pa:#x}{'' if side.contiguous else ' ...'}" for side in sides]),
+        ", ".join([*_what(row), *([area] if area else [])]),
+    )
+
+
+def _became(values: list[str]) -> str:
+    """Return a value, or what it was and what it is."""
+    return " -> ".join(values if len(set(values)) > 1 else values[:1])
+
+
+def _what(row: _Row) -> Iterator[str]:
+    """Yield in words what is different."""
+    for name in names_of(row.change):
+        if name == "size":
+            yield _resized(row)
+        elif name == "ad":
+            yield " ".join(f"{mark} {how}" for mark, how in _marks(row).items())
+        elif name == "software":
+            old, new = row.software
+            bits = [bit for bit in range(64) if (old ^ new) >> bit & 1]
+            yield f"software bit{'s' * (len(bits) > 1)} {' '.join(map(str, bits))}"
+        else:
+            yield name
+            side = row.other or row.one
+            if name in ("added", "removed") and side is not None and side.size_bits:
+                yield f"of a {size_name(side.size_bits)} page"
+    if row.times > 1:
+        apart = f" every {words.size(row.step)}" if row.step else ""
+        yield f"{row.times:,} times{apart} up to {words.address(row.until)}"
+
+
+def _resized(row: _Row) -> str:
+    """Return which of both sides has the larger page."""
+    old = row.one.size_bits if row.one else 0
+    new = row.other.size_bits if row.other else 0
+    if old > new:
+        return f"split from {size_name(old)}"
+    return f"collapsed to {size_name(new)}"
+
+
+def _marks(row: _Row) -> dict[str, str]:
+    """Return which bits the MMU has set, and which were cleared."""
+    old, new = row.marks
+    return {
+        name: "set" if new >> n & 1 else "cleared"
+        for n, name in enumerate(MARKS)
+        if (old ^ new) >> n & 1
+    }
+
+
+def _side(fmt: Format, side: _Side | None, targets: Sequence[str]) -> dict[str, Any] | None:
+    if side is None:
+        return None
+    return {
+        "pa": hex(side.pa),
+        "contiguous": side.contiguous,
+        "rights": rights.names(fmt, side.rights),
+        "attributes": fields.unpack_attributes(fmt, side.attributes),
+        "target": targets[side.target],
+        "page_size": size_name(side.size_bits) if side.size_bits else None,
+    }
+
+
+def _counted(count: Count) -> str:
+    return f"{words.size(count.bytes)} ({words.pages(_named(count.pages))})"
+
+
+def _named(pages: dict[int, int]) -> dict[str, int]:
+    return {size_name(bits): count for bits, count in pages.items()}
