@@ -188,6 +188,7 @@ def _compare(
         pair[1].target_of,
         chosen=chosen,
         same_memory=one is other,
+        fold=True,
     )
     if not len(found):
         return _Compared(*pair, found, [])

@@ -22,14 +22,26 @@ if TYPE_CHECKING:
     from ptlive.analysis.diff.compare import Count, Diff
     from ptlive.paging.format import Format
 
-_HEADER = ("", "start", "last", "size", "pages", "rights", "attributes", "in", "physical", "what")
+_HEADER = (
+    "",
+    "start",
+    "last",
+    "size",
+    "pages",
+    "rights",
+    "attributes",
+    "in",
+    "physical",
+    "what",
+    "area",
+)
 _SIGNS = {Change.ADDED: "+", Change.REMOVED: "-", Change.FAULT: "!"}
 _CHANGED = "~"
 _STYLES = {"+": "green", "-": "red", _CHANGED: "yellow", "!": "magenta"}
 
 
 class _Side(NamedTuple):
-    """What a region is on one side."""
+    """What a region is on one side; size_bits: of its pages, 0 where they differ."""
 
     rights: int
     attributes: int
@@ -131,12 +143,14 @@ def _rows(found: Diff) -> Iterator[_Row]:
     for values in zip(*(column.tolist() for column in columns), strict=True):
         va, last_va, times, step, until, key, pa, contiguous, pages = values
         change = key[table.CHANGE]
+        sizes = [bits for bits, count in zip(found.page_bits, pages, strict=True) if count]
+        same = sizes[0] if len(sizes) == 1 else 0
         sides = [
             _Side(
                 key[table.RIGHTS + n],
                 key[table.ATTRIBUTES + n],
                 key[table.TARGET + n],
-                key[table.BITS + n],
+                key[table.BITS + n] or same,
                 pa[n],
                 contiguous[n],
             )
@@ -174,7 +188,8 @@ def _cells(fmt: Format, row: _Row, targets: Sequence[str], area: str | None) -> 
         _became(attributes) if changed else "",
         _became([targets[side.target] for side in sides]),
         _became([f"{side.pa:#x}{'' if side.contiguous else ' ...'}" for side in sides]),
-        ", ".join([*_what(row), *([area] if area else [])]),
+        ", ".join(_what(row)),
+        area or "",
     )
 
 
@@ -197,8 +212,10 @@ def _what(row: _Row) -> Iterator[str]:
         else:
             yield name
             side = row.other or row.one
-            if name in ("added", "removed") and side is not None and side.size_bits:
-                yield f"of a {size_name(side.size_bits)} page"
+            if name in ("added", "removed") and side is not None:
+                whole = size_name(side.size_bits)
+                if side.size_bits and whole not in row.pages:
+                    yield f"of a {whole} page"
     if row.times > 1:
         apart = f" every {words.size(row.step)}" if row.step else ""
         yield f"{row.times:,} times{apart} up to {words.address(row.until)}"
@@ -206,11 +223,8 @@ def _what(row: _Row) -> Iterator[str]:
 
 def _resized(row: _Row) -> str:
     """Return which of both sides has the larger page."""
-    old = row.one.size_bits if row.one else 0
-    new = row.other.size_bits if row.other else 0
-    if old > new:
-        return f"split from {size_name(old)}"
-    return f"collapsed to {size_name(new)}"
+    old, new = (size_name(side.size_bits) for side in (row.one, row.other) if side is not None)
+    return f"collapsed to {new}" if old in row.pages else f"split from {old}"
 
 
 def _marks(row: _Row) -> dict[str, str]:

@@ -8,7 +8,7 @@ cost follows the distinct tables of both sides, however much they map.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from ptlive.analysis.diff import rows as table
 from ptlive.analysis.diff.begin import comparable, floor_of, starts
 from ptlive.analysis.diff.kinds import EVERYTHING, NAMES, Change
 from ptlive.analysis.diff.looks import Looks
-from ptlive.analysis.diff.rows import KEY, Rows, concatenate, merge, reached
+from ptlive.analysis.diff.rows import KEY, Rows, concatenate, fold_runs, merge, reached
 from ptlive.analysis.diff.slots import NOTHING, Side, Slots, joined, look, sizes, slots
 from ptlive.errors import PtliveError
 from ptlive.paging.format import Kind
@@ -84,33 +84,33 @@ def diff(
     *,
     chosen: Change = EVERYTHING,
     same_memory: bool = False,
+    fold: bool = False,
 ) -> Diff:
     """Return what is different about an address space, given by walks over the same ranges.
 
     one, other: each of one root; the old and the new state
     target_one, target_other: tell what pages lie in, see `regions`
     chosen: which changes count; same_memory: one memory was read for both, so that one
-        table is the same on both sides
+        table is the same on both sides; fold: make one row of what repeats evenly
 
     Raises PtliveError if the formats cannot be compared, and for more than can be told.
     """
     fmt = comparable(one.fmt, other.fmt)
-    return _Comparison(fmt, one, other, target_one, target_other, chosen, same_memory).run()
+    targets = (target_one, target_other)
+    found = _Comparison(fmt, (one, other), targets, chosen, same_memory).run()
+    return replace(found, rows=fold_runs(found.rows)) if fold else found
 
 
 class _Comparison:
     def __init__(
         self,
         fmt: Format,
-        one: Graph,
-        other: Graph,
-        target_one: TargetOf,
-        target_other: TargetOf,
+        graphs: tuple[Graph, Graph],
+        targets: tuple[TargetOf, TargetOf],
         chosen: Change,
         same_memory: bool,
     ) -> None:
-        self.fmt, self.graphs = fmt, (one, other)
-        self.targets = (target_one, target_other)
+        self.fmt, self.graphs, self.targets = fmt, graphs, targets
         self.chosen, self.same_memory = np.uint64(int(chosen) & 0xFFFF), same_memory
         self.page_bits = tuple(level.shift for level in fmt.levels)
         self.counts = np.zeros((len(NAMES), len(self.page_bits)), dtype=np.uint64)

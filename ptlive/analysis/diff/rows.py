@@ -22,6 +22,9 @@ LIMIT = 1 << 22
 # come to more rows than this: nobody reads so many that are alike.
 FOLDED = 256
 
+# So many alike, evenly apart, are told as one; fewer are as soon read one by one.
+_RUN = 4
+
 # The columns of `Rows.key`; of what there is on both sides, first the old one.
 KEY = (
     "change",
@@ -187,3 +190,46 @@ def _steps(offset: U64, first: Index, times: Index) -> U64:
     apart[first] = apart[at]  # the first of a group is as far from it as the second is
     least, most = np.minimum.reduceat(apart, first), np.maximum.reduceat(apart, first)
     return np.where((least == most) & (times > 1), least, np.uint64(0))
+
+
+def fold_runs(rows: Rows) -> Rows:
+    """Make one row of those that follow each other alike, of one length, evenly apart."""
+    if len(rows) < _RUN:
+        return rows
+    # What one row has to be like the row before it; the key of a run's rows is one.
+    alike = (rows.owner[1:] == rows.owner[:-1]) & (rows.key[1:] == rows.key[:-1]).all(axis=1)
+    alike &= (rows.times[1:] == 1) & (rows.times[:-1] == 1)
+    alike &= rows.last_va[1:] - rows.va[1:] == rows.last_va[:-1] - rows.va[:-1]
+    apart = np.where(alike, rows.va[1:] - rows.va[:-1], np.uint64(0))
+    # A run is a stretch of equal distances; the row at which it begins has none to it.
+    on = np.zeros(len(rows), dtype=np.bool_)
+    on[1:] = alike
+    on[2:] &= ~alike[:-1] | (apart[1:] == apart[:-1])
+    first = np.flatnonzero(~on)
+    count = np.diff(np.append(first, len(rows)))
+    # Where the distance changed, the row between belongs to the run that it is as far from.
+    single = np.flatnonzero((count[:-1] == 1) & (count[1:] > 1))
+    head = first[single + 1]
+    on[head] = alike[head - 1] & (apart[head - 1] == apart[head])
+    first = np.flatnonzero(~on)
+    count = np.diff(np.append(first, len(rows)))
+    first, count = _long_enough(first, count)
+    last = first + count - 1
+    step = np.where(count > 1, apart[np.minimum(first, len(rows) - 2)], rows.step[first])
+    return dataclasses.replace(
+        rows.take(first),
+        times=np.where(count > 1, count.astype(np.uint64), rows.times[first]),
+        step=step,
+        until=rows.until[last],
+        contiguous=np.logical_and.reduceat(rows.contiguous, first),
+        pages=np.add.reduceat(rows.pages, first, axis=0),
+    )
+
+
+def _long_enough(first: Index, count: Index) -> tuple[Index, Index]:
+    """Return runs with those that are too short cut to single rows."""
+    single = np.repeat(count < _RUN, count)
+    begins = np.zeros(single.size, dtype=np.bool_)
+    begins[first] = True
+    first = np.flatnonzero(begins | single)
+    return first, np.diff(np.append(first, single.size))
