@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
+class Encoded(str):
+    """An item of a long list that is JSON already."""
+
+    __slots__ = ()
+
+
 def print_json(value: dict[str, Any]) -> None:
     """Print one object; text from a guest is escaped to ASCII by JSON itself.
 
@@ -39,7 +45,8 @@ def _lines(head: str, value: Any, tail: str, indent: str) -> Iterator[str]:
     inner = indent + "  "
     if isinstance(value, Iterator):
         for item, is_last in _with_last(value):
-            yield f"{inner}{json.dumps(item)}{'' if is_last else ','}"
+            text = item if isinstance(item, Encoded) else json.dumps(item)
+            yield f"{inner}{text}{'' if is_last else ','}"
     else:
         for (key, item), is_last in _with_last(items):
             yield from _lines(key, item, "" if is_last else ",", inner)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 
 from ptlive.analysis.regions import Regions, regions
@@ -57,8 +59,9 @@ def test_no_regions_are_a_heading() -> None:
 
 
 def test_json_has_the_keys_of_its_schema() -> None:
-    value = list(show.as_json(found(), TARGETS))
+    value = list(map(json.loads, show.as_json(found(), TARGETS)))
     keys = ["va", "last_va", "pa", "contiguous", "pages", "rights", "attributes", "target", "area"]
+    keys += ["times", "stride"]
     assert all(list(region) == keys for region in value)
     assert value[0] == {
         "va": "0x0000000000000000",
@@ -70,6 +73,8 @@ def test_json_has_the_keys_of_its_schema() -> None:
         "attributes": {"PWT": 1, "PCD": 0, "PAT": 0, "G": 0, "PK": 0},
         "target": "RAM",
         "area": None,
+        "times": 1,
+        "stride": None,
     }
     assert value[1]["rights"] == {"write": True, "execute": False, "user": False}
     assert value[1]["attributes"]["PK"] == 2
