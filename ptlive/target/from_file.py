@@ -33,6 +33,8 @@ SNAPSHOT, CORE, RAW = "snapshot", "core", "raw"
 _SNAPSHOT, _ELF = b"\x89PTLIVE\n", b"\x7fELF"
 _KDUMP, _WINDOWS = (b"KDUMP   ", b"makedumpfile"), (b"PAGEDU64", b"PAGEDUMP")
 _AGAIN = "write it again by dump-guest-memory FILE, without -z, -l, -s, -R or -w"
+# More would be looked through for days, and the addresses of most CPUs have 46 bits.
+_MOST_RAM = 1 << 46
 
 
 def open_file(path: Path, assume: Sequence[str] = ()) -> Target:
@@ -49,6 +51,8 @@ def open_file(path: Path, assume: Sequence[str] = ()) -> Target:
             ram_map = RamMap(overlaid(saved.regions, assumed.regions))
         except (ValueError, OverflowError):
             raise PtliveError("its map of memory makes no sense") from None
+        if ram_map.ram_bytes > _MOST_RAM:
+            raise PtliveError("it says that the guest has more RAM than any machine")
     except PtliveError as error:
         if str(path) in str(error):
             raise

@@ -21,6 +21,8 @@ from ptlive.memory.proc import ProcMemory
 from ptlive.memory.qmp import QmpMemory
 from ptlive.memory.ram import PlainRam
 from ptlive.memory.ram_map import Kind, RamMap, Region
+from ptlive.memory.snapshot.read import open_snapshot
+from ptlive.memory.snapshot.write import create
 from ptlive.memory.stub import StubMemory
 from tests.memory.fake_qmp import FakeQmp
 from tests.wire.memory_stub import MemoryStub
@@ -74,7 +76,18 @@ class Counting:
         return self.source.read(addresses, length)
 
 
-WAYS = ["plain", "file", "bounded", "cached", "stub", "layered", "proc", "qmp", "witness"]
+WAYS = [
+    "plain",
+    "file",
+    "bounded",
+    "cached",
+    "stub",
+    "layered",
+    "proc",
+    "qmp",
+    "witness",
+    "snapshot",
+]
 
 
 @pytest.fixture(params=WAYS)
@@ -95,10 +108,25 @@ def memory(request: pytest.FixtureRequest, tmp_path: Path) -> Memory:
         return QmpMemory(FakeQmp(PlainRam(BLOCKS)), MAP, lambda folder: None)  # type: ignore[arg-type]  # as far as it is used
     if request.param == "witness":
         return Witness(PlainRam(BLOCKS))
+    if request.param == "snapshot":
+        return BoundedMemory(snapshot(tmp_path / "snapshot"), MAP)
     if request.param == "cached":
         return FrameCache(PlainRam(BLOCKS))
     bounded = BoundedMemory(StubMemory(TwoBlockStub(BYTES)), MAP)
     return bounded if request.param == "bounded" else FrameCache(bounded)
+
+
+def snapshot(path: Path) -> Memory:
+    """Write all frames, the last with zeros behind the RAM's end, and open the file."""
+    with create(path) as writer:
+        for base, block in BLOCKS.items():
+            padded = np.zeros((-(-len(block) // 4096), 4096), np.uint8)
+            padded.reshape(-1)[: len(block)] = block
+            writer.add(
+                np.arange(len(padded), dtype=np.uint64) * np.uint64(4096) + u64(base), padded
+            )
+        writer.finish({})
+    return open_snapshot(path).memory
 
 
 def expected(address: int, length: int) -> bytes | None:

@@ -31,7 +31,7 @@ CHUNK = np.dtype([("offset", "<u8"), ("length", "<u4"), ("crc", "<u4")])
 ZEROS = (1 << 64) - 1
 
 # What a file may make us hold, in bytes: what is told of thousands of vCPUs; and 8 million runs,
-# 32 GB of which every second frame is zeros (a booted Linux of 512 MB has NNN runs).
+# 32 GB of which every second frame is zeros (a booted Linux of 512 MB has 561 of them).
 MOST_ABOUT, MOST_RUNS = 16 << 20, RUN.itemsize << 23
 # A compressed part has some bytes at least (RFC 8878 3.1.1), and not many more than it holds.
 _LEAST = 9

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ptlive.arrays import U8, U64, Bool, Memory
 
 _SHIFT = np.uint64(12)
+# So many are kept as they came: to unite them costs as much as there are.
+_SOME = 1 << 16
 
 
 class Missing:
@@ -26,10 +28,14 @@ class Missing:
     def __init__(self, source: Memory) -> None:
         self._source = source
         self._missing = np.empty(0, np.uint64)
+        self._more: list[U64] = []
+        self._waiting = 0
 
     @property
     def frames(self) -> U64:
         """The numbers of frames that were asked for and are not in the file, ascending."""
+        self._missing = np.unique(np.concatenate([self._missing, *self._more]))
+        self._more, self._waiting = [], 0
         return self._missing
 
     def read(self, addresses: U64, length: int) -> tuple[U8, Bool]:
@@ -47,5 +53,9 @@ class Missing:
             yield data, valid
 
     def _note(self, addresses: U64, valid: Bool) -> None:
-        if not valid.all():
-            self._missing = np.union1d(self._missing, addresses[~valid] >> _SHIFT)
+        if valid.all():
+            return
+        self._more.append(np.unique(addresses[~valid] >> _SHIFT))
+        self._waiting += len(self._more[-1])
+        if self._waiting > len(self._missing) + _SOME:  # seldom, the longer it gets
+            _ = self.frames
