@@ -53,6 +53,16 @@ KINDS = _Kinds()
 
 
 @dataclass(frozen=True)
+class _Wish:
+    """What is to be compared, and how it is to be told."""
+
+    ranges: tuple[U64, U64] | None
+    kinds: Change
+    profile: ProfileOptions
+    fold: bool
+
+
+@dataclass(frozen=True)
 class _Compared:
     """Two address spaces, what is different, and in which area each region lies."""
 
@@ -66,6 +76,7 @@ class _Compared:
 @click.argument("what", metavar="[A [B]] [VA..LAST_VA]...", nargs=-1)
 @click.option("--only", type=KINDS, default=(), metavar="KIND,...", help="Only these changes.")
 @click.option("--ignore", type=KINDS, default=(), metavar="KIND,...", help="Not these changes.")
+@click.option("--no-fold", is_flag=True, help="List what repeats at equal distances one by one.")
 @profile_options
 @target_options
 def diff_(
@@ -74,6 +85,7 @@ def diff_(
     what: tuple[str, ...],
     only: tuple[str, ...],
     ignore: tuple[str, ...],
+    no_fold: bool,
 ) -> int:
     """Tell what is different between A and B, two snapshots, or a snapshot and the guest.
 
@@ -88,16 +100,15 @@ def diff_(
     Exit status: 0 no difference, 1 some, 2 it could not be told.
     """
     files, ranges = _arguments(what)
-    chosen = wanted(only, ignore)
-    if not chosen:
+    wanted_kinds = wanted(only, ignore)
+    if not wanted_kinds:
         raise PtliveError("--ignore leaves none of the changes that --only names")
     with ExitStack() as stack:
         one, other = _sides(stack, target, files)
         told = stack.enter_context(progress())
         matched, alone = _matched(one, other)
-        compared = [
-            _compare(one, other, pair, _ends(ranges), chosen, profile, told) for pair in matched
-        ]
+        wish = _Wish(_ends(ranges), wanted_kinds, profile, fold=not no_fold)
+        compared = [_compare(one, other, pair, wish, told) for pair in matched]
         changes = [side.changes() for side in ((one,) if one is other else (one, other))]
     notes = [*_notes(one, other, compared), *((("no-partner", text)) for text in alone)]
     if target.json:
@@ -173,12 +184,10 @@ def _compare(
     one: Connection,
     other: Connection,
     pair: tuple[AddressSpace, AddressSpace],
-    ranges: tuple[U64, U64] | None,
-    chosen: Change,
-    profile: ProfileOptions,
+    wish: _Wish,
     told: Callable[[str, int, int], None],
 ) -> _Compared:
-    graphs = [space.walk(ranges, told) for space in pair]
+    graphs = [space.walk(wish.ranges, told) for space in pair]
     if not any(graph.tops.number.size for graph in graphs):
         raise PtliveError(f"no address in these ranges is canonical in {pair[0].format.name}")
     found = diff(
@@ -186,14 +195,14 @@ def _compare(
         graphs[1],
         pair[0].target_of,
         pair[1].target_of,
-        chosen=chosen,
+        chosen=wish.kinds,
         same_memory=one is other,
-        fold=True,
+        fold=wish.fold,
     )
     if not len(found):
         return _Compared(*pair, found, [])
-    known = profile_of(other, pair[1], graphs[1], profile)
-    known = known or profile_of(one, pair[0], graphs[0], profile)
+    known = profile_of(other, pair[1], graphs[1], wish.profile)
+    known = known or profile_of(one, pair[0], graphs[0], wish.profile)
     names: list[str | None] = [None] * len(found)
     if known is not None:
         first, last = (area_of(known.areas, va) for va in (found.rows.va, found.rows.until))

@@ -27,6 +27,7 @@ _COMMANDS = {
     "find": ("find", "find_", "Find every address that reaches a physical one."),
     "audit": ("audit", "audit_", "Look for what is wrong, or weak, in the page tables."),
     "diff": ("diff", "diff_", "Tell what is different between two states, or two roots."),
+    "export": ("export", "export_", "Write the pages as Parquet, Arrow or CSV."),
     "verify": ("verify", "verify_", "Ask the MMU, or QEMU, whether the walk is right."),
     "selftest": (
         "selftest",
