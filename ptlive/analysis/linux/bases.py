@@ -81,20 +81,22 @@ def memory_map(leaves: KernelLeaves, layout: Layout, direct: Direct, last: int) 
     last: the last address where they may be
     """
     here = leaves.within(direct.area.last_va + 1, last)
+    # Memory that is there has its pages, and as good as none that is not.
     # At the start of the map is the page of frame 0; before it, a gap of KASLR's padding.
     starts = here.va[(here.va & _STEP) == 0]
     before = np.isin(starts - np.uint64(1), here.last_va)
     size = int(direct.sections[-1] + np.uint64(1)) * _PAGES
-    found: list[tuple[int, int, int]] = []
+    found: list[tuple[int, int]] = []
     for start in starts[~before][:CANDIDATES].tolist():
         full = _full(here.within(start, min(start + max(size, T) - 1, last)), start)
-        if np.isin(direct.sections, full).all():
-            found.append((full.size - direct.sections.size, start, full.size))
+        extra = full.size - direct.sections.size
+        if np.isin(direct.sections, full).all() and extra <= direct.sections.size:
+            found.append((extra, start))
     if not found:
         return None
-    extra, start, _ = min(found)
+    extra, start = min(found)
     chosen = here.within(start, start + size - 1)
-    sizes = sorted({size_name(int(s).bit_length() - 1) for s in np.unique(chosen.size).tolist()})
+    sizes = [size_name(size.bit_length() - 1) for size in np.unique(chosen.size).tolist()]
     told = (
         f"{len(chosen):,} leaves ({', '.join(sizes)}) hold {STRUCT_PAGE} bytes for each frame of "
         f"the {direct.sections.size:,} sections of {SECTION >> 20}M that the direct map covers"
