@@ -7,9 +7,10 @@ physical addresses that is a few sorts.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 # So many frames that are mapped more often than is to be listed get a list of their own each,
 # which takes a look at all leaves; the others only their counts.
 MOST_HEAVY = 100
+# Values that a CPU's cache holds: among these anything is found quickly.
+_CACHED = 1 << 15
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +50,13 @@ class Spans:
     def touch(self, first: U64, last: U64) -> Bool:
         """Tell which stretches, uint64[m] each, have an address in any of these."""
         begins, ends = self._sorted
+        if begins.size >= _CACHED and (first[1:] < first[:-1]).any():
+            order = np.argsort(first)
+            found = np.empty(first.size, dtype=np.bool_)
+            found[order] = self.touch(first[order], last[order])
+            return found
         # More of these begin at or below its end than end below its beginning.
-        found: Bool = np.searchsorted(begins, last, "right") > np.searchsorted(ends, first)
-        return found
+        return _ranks(begins, last, "right") > _ranks(ends, first, "left")
 
     def merged(self) -> Spans:
         """Return stretches with the same addresses that are sorted and do not touch."""
@@ -106,6 +113,16 @@ class Found:
 
 def find(graph: Graph, spans: Spans, limit: int) -> Found:
     """Return what maps each of these stretches, at most `limit` pages of each listed."""
+    order = np.argsort(spans.first)  # what is in order is found much faster
+    found = _find(graph, spans.take(order), limit)
+    count, listed = np.empty_like(found.count), np.empty_like(found.listed)
+    count[order], listed[order] = found.count, found.listed
+    mappings = dataclasses.replace(found.mappings, span=order[found.mappings.span])
+    return Found(count, mappings.take(np.argsort(mappings.span, kind="stable")), listed)
+
+
+def _find(graph: Graph, spans: Spans, limit: int) -> Found:
+    """Return what maps each of these stretches, which are in order."""
     count = counts(graph, spans)
     few = np.flatnonzero((count > 0) & (count <= np.uint64(limit)))
     many = np.flatnonzero(count > np.uint64(limit))
@@ -158,6 +175,8 @@ def by_space(graph: Graph) -> U64:
 def pairs(one: Spans, other: Spans) -> tuple[Index, Index]:
     """Return the rows of all pairs of stretches that have an address in common."""
     mine, theirs = _beginning_in(one, other, "left")
+    if (other.first == other.last).all():
+        return mine, theirs
     theirs_too, mine_too = _beginning_in(other, one, "right")
     return np.concatenate([mine, mine_too]), np.concatenate([theirs, theirs_too])
 
@@ -169,9 +188,23 @@ def _beginning_in(outer: Spans, inner: Spans, side: str) -> tuple[Index, Index]:
     """
     order = np.argsort(inner.first, kind="stable")
     begins = inner.first[order]
-    low = np.searchsorted(begins, outer.first, "left" if side == "left" else "right")
-    size = np.searchsorted(begins, outer.last, "right") - low
+    low = _ranks(begins, outer.first, side)
+    size = _ranks(begins, outer.last, "right") - low
     return np.repeat(np.arange(len(outer)), size), order[ranges(low, size)]
+
+
+def _ranks(values: U64, wanted: U64, side: str) -> Index:
+    """Return how many of the values, in order, are below each wanted one; "right": or are it.
+
+    As numpy's searchsorted, which takes its time with what is in no order.
+    """
+    which: Literal["left", "right"] = "right" if side == "right" else "left"
+    if values.size < _CACHED or (wanted[1:] >= wanted[:-1]).all():
+        return np.searchsorted(values, wanted, which)
+    order = np.argsort(wanted)
+    rank = np.empty(wanted.size, dtype=np.intp)
+    rank[order] = np.searchsorted(values, wanted[order], which)
+    return rank
 
 
 def _weight_to(values: U64, weight: U64, bounds: U64, side: str) -> U64:
@@ -179,8 +212,7 @@ def _weight_to(values: U64, weight: U64, bounds: U64, side: str) -> U64:
     order = np.argsort(values)
     total = np.zeros(values.size + 1, dtype=np.uint64)
     np.cumsum(weight[order], out=total[1:])
-    at = np.searchsorted(values[order], bounds, "right" if side == "right" else "left")
-    return total[at]
+    return total[_ranks(values[order], bounds, side)]
 
 
 def _mappings(graph: Graph, spans: Spans, rows: Index, limit: int | None) -> Iterator[Mappings]:
@@ -189,6 +221,8 @@ def _mappings(graph: Graph, spans: Spans, rows: Index, limit: int | None) -> Ite
     for chunk in paths.leaves(mapping(graph, wanted), limit):
         size = (np.uint64(1) << chunk.bits.astype(np.uint64)) - np.uint64(1)
         leaf, span = pairs(Spans(chunk.pa, chunk.pa + size), wanted)
+        order = np.argsort(leaf, kind="stable")  # by space and address, as the chunk is
+        leaf, span = leaf[order], span[order]
         low = np.maximum(chunk.pa[leaf], wanted.first[span])
         high = np.minimum(chunk.pa[leaf] + size[leaf], wanted.last[span])
         to_va = chunk.va[leaf] - chunk.pa[leaf]
@@ -223,7 +257,7 @@ def _runs(parts: list[Mappings]) -> Mappings:
         none = np.zeros(0, dtype=np.uint64)
         return Mappings(*(none.astype(_DTYPES.get(name, np.uint64)) for name in names))
     every = Mappings(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
-    every = every.take(np.lexsort((every.va, every.space, every.span)))
+    every = every.take(np.argsort(every.span, kind="stable"))
     begins = np.ones(len(every), dtype=np.bool_)
     one = np.uint64(1)
     begins[1:] = every.va[1:] != every.last_va[:-1] + one
