@@ -2,69 +2,200 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
 
-from ptlive.cli.connect import connect, tell_changes
+from ptlive.analysis.absent_counts import absent_counts
+from ptlive.analysis.absent_runs import AbsentRuns, absent_runs
+from ptlive.analysis.filters import Dropped, filtered
+from ptlive.analysis.regions import Regions, regions
+from ptlive.cli.areas import AREA_OPTION, chosen_ranges, cuts_of
+from ptlive.cli.connect import connect, tell, tell_changes
+from ptlive.cli.filters import FilterOptions, filter_options
 from ptlive.cli.main import DONE
 from ptlive.cli.options import RANGE, TargetOptions, target_options
+from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
 from ptlive.errors import PtliveError
 from ptlive.paging.format import Kind
+from ptlive.show import areas as show_areas
 from ptlive.show import regions as show
 from ptlive.show import words
-from ptlive.show.holes import bad_entries, bad_lines
+from ptlive.show.holes import absent_json, absent_lines, bad_entries, bad_lines
 from ptlive.show.json import print_json
 from ptlive.show.progress import progress
-from ptlive.show.terminal import heading, print_lines, stdout
+from ptlive.show.terminal import heading, stdout, write_lines
 from ptlive.space import TARGET_NAMES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ptlive.analysis.areas import Profile
     from ptlive.arrays import U64
+    from ptlive.cli.connect import Connection
     from ptlive.paging.graph import Graph
+    from ptlive.space import AddressSpace
+
+RUNS = 100_000
+
+
+@dataclass(frozen=True)
+class MapOptions:
+    """What is to be shown, and how."""
+
+    ranges: tuple[tuple[int, int], ...]
+    areas: tuple[str, ...]
+    split_pa: bool
+    fold: bool
+    absent: bool
+    verbose: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Mapped:
+    """What was found of one address space; all: the graph before the filter."""
+
+    graph: Graph
+    dropped: Dropped
+    found: Regions
+    profile: Profile | None
+    runs: AbsentRuns | None
 
 
 @click.command("map")
 @click.argument("ranges", metavar="[VA..LAST_VA]...", type=RANGE, nargs=-1)
+@filter_options
+@AREA_OPTION
 @click.option("--split", type=click.Choice(["pa"]), help="Also split where the frames jump.")
+@click.option("--no-fold", is_flag=True, help="List what repeats at equal distances one by one.")
+@click.option(
+    "--absent", is_flag=True, help="List entries that are not present but hold something."
+)
+@profile_options
 @target_options
-def map_(target: TargetOptions, ranges: tuple[tuple[int, int], ...], split: str | None) -> int:
+def map_(
+    target: TargetOptions,
+    profile: ProfileOptions,
+    wanted: FilterOptions,
+    ranges: tuple[tuple[int, int], ...],
+    area: tuple[str, ...],
+    split: str | None,
+    no_fold: bool,
+    absent: bool,
+) -> int:
     """Print what is mapped, neighbouring pages of equal rights and attributes merged.
 
     Rights are folded over all levels: r w x u, a dash where denied; u is user
     mode. A physical address with "..." begins frames that do not follow each
-    other.
+    other. What repeats at equal distances is one line: start, last and physical
+    are of the first one, the pages are those of all.
+
+    In ranges the areas of a Linux are only named with --profile linux, --symbols
+    or --area: it takes a walk of everything to know them.
     """
+    asked = MapOptions(ranges, area, split == "pa", not no_fold, absent, target.verbose)
+    if ranges and not area and profile == ProfileOptions():
+        profile = ProfileOptions("none")
     with connect(target) as connection, progress() as told:
-        graphs = [space.walk(ends(ranges), told) for space in connection.spaces]
+        results = [
+            _map(connection, space, asked, wanted, profile, told) for space in connection.spaces
+        ]
         changes = connection.changes()
     # The guest goes on from here: whoever reads the output may take their time.
-    results = []
-    for space, graph in zip(connection.spaces, graphs, strict=True):
-        if graph.tops.number.size == 0:
-            raise PtliveError(f"no address in these ranges is canonical in {space.format.name}")
-        found = space.regions(graph, split_pa=split == "pa")
-        counts: dict[str, Any] = {
-            "tables": graph.tables,
-            "leaves": graph.leaves,
-            "reached": graph.reached(Kind.LEAF),
-        }
-        if target.json:
-            regions = show.as_json(found, TARGET_NAMES)
-            results.append({**counts, "regions": regions, "bad_entries": bad_entries(graph)})
-            continue
-        if len(connection.spaces) > 1:
-            stdout().print(heading(f"root {int(space.root[0]):#x} ({space.origin})"))
-        print_lines(show.lines(found, TARGET_NAMES))
-        for line in bad_lines(graph):
-            stdout().out(line, highlight=False)
-        stdout().out(_summary(len(found), graph, counts), highlight=False)
     if target.json:
-        print_json(connection.envelope("map", results, changes=changes))
-    elif changes:
+        encoded = [_as_json(one) for one in results]
+        print_json(connection.envelope("map", encoded, changes=changes))
+        return DONE
+    for space, one in zip(connection.spaces, results, strict=True):
+        if len(results) > 1:
+            stdout().print(heading(f"root {int(space.root[0]):#x} ({space.origin})"))
+        _print(one, asked)
+    if changes:
         tell_changes(changes)
     return DONE
+
+
+def _map(
+    connection: Connection,
+    space: AddressSpace,
+    asked: MapOptions,
+    wanted: FilterOptions,
+    profile: ProfileOptions,
+    told: Any,
+) -> Mapped:
+    filter_ = wanted.of(space.format)
+    graph = space.walk(ends(asked.ranges), told)
+    if graph.tops.number.size == 0:
+        raise PtliveError(f"no address in these ranges is canonical in {space.format.name}")
+    known = profile_of(connection, space, graph, profile)
+    if asked.areas:
+        graph = space.walk(ends(chosen_ranges(known, asked.areas, asked.ranges)), told)
+    some, dropped = filtered(graph, filter_, space.target_of)
+    found = regions(
+        some,
+        space.target_of,
+        split_pa=asked.split_pa,
+        fold=asked.fold,
+        cuts=cuts_of(known),
+    )
+    runs = absent_runs(graph, known, RUNS) if asked.absent else None
+    return Mapped(graph, dropped, found, known, runs)
+
+
+def _print(one: Mapped, asked: MapOptions) -> None:
+    """Print what was found of one address space."""
+    known = one.profile
+    if known is not None and asked.verbose:
+        for line in show_areas.evidence_lines(known):
+            tell(line)
+    areas = known.areas if known is not None else ()
+    blocks = show.text(one.found, TARGET_NAMES, areas, verbose=asked.verbose)
+    stdout().print(heading(next(blocks).rstrip()))
+    for block in blocks:
+        stdout().file.write(block)
+    write_lines(_below(one, known))
+
+
+def _below(one: Mapped, known: Profile | None) -> Iterator[str]:
+    """Yield what stands below the regions."""
+    yield from bad_lines(one.graph)
+    if one.runs is not None:
+        yield from absent_lines(one.runs, known, one.graph.fmt, RUNS)
+    if known is not None:
+        yield from show_areas.absent_lines(one.graph.fmt, known, absent_counts(one.graph, known))
+    yield _summary(one)
+
+
+def _as_json(one: Mapped) -> dict[str, Any]:
+    graph, known = one.graph, one.profile
+    areas = known.areas if known is not None else ()
+    result: dict[str, Any] = {
+        **_counts(one),
+        "regions": show.as_json(one.found, TARGET_NAMES, areas),
+        "bad_entries": bad_entries(graph),
+    }
+    if one.dropped.leaves:
+        result["filtered_out"] = one.dropped._asdict()
+    if known is not None:
+        result["profile"] = show_areas.profile_json(known)
+        result["not_present"] = show_areas.absent_json(
+            graph.fmt, known, absent_counts(graph, known)
+        )
+    if one.runs is not None:
+        result["absent"] = absent_json(one.runs, known, graph.fmt)
+        result["absent_complete"] = one.runs.complete
+    return result
+
+
+def _counts(one: Mapped) -> dict[str, int]:
+    """Return how much was found, without what was filtered out."""
+    return {
+        "tables": one.graph.tables,
+        "leaves": one.graph.leaves - one.dropped.leaves,
+        "reached": one.graph.reached(Kind.LEAF) - one.dropped.reached,
+    }
 
 
 def ends(ranges: tuple[tuple[int, int], ...]) -> tuple[U64, U64] | None:
@@ -75,10 +206,16 @@ def ends(ranges: tuple[tuple[int, int], ...]) -> tuple[U64, U64] | None:
     return columns[0], columns[1]
 
 
-def _summary(regions: int, graph: Graph, counts: dict[str, int]) -> str:
+def _summary(one: Mapped) -> str:
+    counts = _counts(one)
     leaves = words.count(counts["leaves"], "leaf entry")
     reached = words.count(counts["reached"], "time")
     tables = words.count(counts["tables"], "table")
+    several = int(one.found.times.sum())
+    folded = f" ({several:,} unfolded)" if several > len(one.found) else ""
+    less = one.dropped
+    without = f"; filtered out: {words.count(less.leaves, 'leaf entry')}" if less.leaves else ""
     return (
-        f"{words.count(regions, 'region')}, {leaves} reached {reached}, {tables}, {graph.fmt.name}"
+        f"{words.count(len(one.found), 'region')}{folded}, {leaves} reached {reached}, "
+        f"{tables}, {one.graph.fmt.name}{without}"
     )

@@ -8,10 +8,14 @@ from ptlive.paging import fields
 from ptlive.paging.format import Kind
 from ptlive.paging.paths import bad
 from ptlive.show import words
+from ptlive.show.terminal import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ptlive.analysis.absent_runs import AbsentRuns
+    from ptlive.analysis.areas import Profile
+    from ptlive.paging.format import Format
     from ptlive.paging.graph import Graph
 
 SHOWN = 20
@@ -53,6 +57,42 @@ def bad_entries(graph: Graph, limit: int = 10_000) -> list[dict[str, Any]]:
             strict=True,
         )
     ]
+
+
+def absent_lines(
+    found: AbsentRuns, profile: Profile | None, fmt: Format, limit: int
+) -> Iterator[str]:
+    """Yield a line for each run of entries that are not present and not zero."""
+    for one in found.runs:
+        ends = f"{words.address(one.va)}..{words.address(one.last_va)}"
+        level = fmt.level(one.lvl).spec
+        such = f"{one.example:#018x}"
+        if profile is not None:
+            kernel = one.va >= fmt.windows[-1].va
+            such += f" ({plain(profile.explain(one.lvl, one.example, kernel).text)})"
+        yield f"{ends}  {plain(one.name)}: {words.count(one.entries, level)}, first {such}"
+    if not found.complete:
+        yield f"... more than {limit:,} runs, or too many entries: ask for a range of addresses"
+
+
+def absent_json(found: AbsentRuns, profile: Profile | None, fmt: Format) -> list[dict[str, Any]]:
+    """Return the same for JSON."""
+    rows = []
+    for one in found.runs:
+        row = {
+            "va": words.address(one.va),
+            "last_va": words.address(one.last_va),
+            "level": one.lvl,
+            "name": {"spec": fmt.level(one.lvl).spec, "linux": fmt.level(one.lvl).linux},
+            "entries": one.entries,
+            "reason": one.name,
+            "first": f"{one.example:#018x}",
+        }
+        if profile is not None:
+            kernel = one.va >= fmt.windows[-1].va
+            row["text"] = profile.explain(one.lvl, one.example, kernel).text
+        rows.append(row)
+    return rows
 
 
 def _reason(graph: Graph, lvl: int, entry: int, kind: Kind) -> str:

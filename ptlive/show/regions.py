@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,7 +48,7 @@ def text(
         return
     area = area_of(areas, found.va)
     begins = np.flatnonzero(np.diff(area, prepend=-2))
-    for begin, end in zip(begins.tolist(), [*begins[1:].tolist(), len(found)], strict=True):
+    for begin, end in pairwise([*begins.tolist(), len(found)]):
         yield _area_line(areas, int(area[begin]), end - begin, verbose) + "\n"
         yield from blocks(columns, begin, end)
 
