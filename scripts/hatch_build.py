@@ -9,7 +9,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-GUESTS = ("menu.elf", "prober.elf", "mapper.elf")
+GUESTS = ("menu.elf", "prober.elf", "mapper.elf", "domain.elf")
 
 
 class GuestHook(BuildHookInterface[Any]):

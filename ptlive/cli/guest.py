@@ -53,7 +53,7 @@ def _memory(_ctx: click.Context, _param: click.Parameter, value: str | None) -> 
 
 @guest.command()
 @click.argument("kind", type=click.Choice(list(RECIPES)))
-@click.option("--levels", type=click.Choice(["4", "5"]), default="5", show_default=True)
+@click.option("--levels", type=click.Choice(["4", "5"]), help="5, where the guest can.")
 @click.option("--gdb", metavar="HOST:PORT|unix:PATH", help="Where the gdb stub is to listen.")
 @click.option("--memory", callback=_memory, metavar="SIZE", help="RAM, as 512M.")
 @click.option("--cpus", type=click.IntRange(1), default=1, show_default=True)
@@ -82,7 +82,7 @@ def _memory(_ctx: click.Context, _param: click.Parameter, value: str | None) -> 
 @click.argument("extra", metavar="[-- QEMU OPTION...]", nargs=-1, type=click.UNPROCESSED)
 def start(
     kind: str,
-    levels: str,
+    levels: str | None,
     gdb: str | None,
     memory: int | None,
     cpus: int,
@@ -97,17 +97,25 @@ def start(
     """Boot a guest, print how to attach to it, and leave it running.
 
     \b
-    menu   bare metal: every kind of mapping, described by the guest itself
-    linux  Debian's packaged cloud kernel with a busybox prompt
+    menu     bare metal: every kind of mapping, described by the guest itself
+    linux    Debian's packaged cloud kernel with a busybox prompt
+    ovmf     UEFI firmware in its shell
+    xen      the hypervisor, with a paravirtual domain that spins
+    memtest  memtest86+ at work
 
     With --map a program in the Linux guest maps memory of many kinds, says what the
     kernel tells about those pages (`ptlive guest witness`), and stays in user mode, so
     that CR3 is its root and PKRU its own.
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
-    machine = Machine(
-        levels=int(levels), accel=accel, gdb=gdb, memory=memory, cpus=cpus, extra=extra
-    )
     made = _recipe(kind, order, kernel, release, append)
+    machine = Machine(
+        levels=int(levels) if levels else made.levels[0],
+        accel=accel,
+        gdb=gdb,
+        memory=memory,
+        cpus=cpus,
+        extra=extra,
+    )
     with orderly_signals():
         started = launch.start(made, machine, outlive=True, progress=_tell)
         try:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from ptlive.errors import PtliveError
-from ptlive.guests import linux, menu
+from ptlive.guests import linux, memtest, menu, ovmf, xen
 from ptlive.guests.recipe import Boot, Recipe
 
 __all__ = ["RECIPES", "Boot", "Recipe", "recipe"]
 
-RECIPES = {made.name: made for made in (menu.RECIPE, linux.RECIPE)}
+_ALL = (menu.RECIPE, linux.RECIPE, ovmf.RECIPE, xen.RECIPE, memtest.RECIPE)
+RECIPES = {made.name: made for made in _ALL}
 
 
 def recipe(name: str) -> Recipe:

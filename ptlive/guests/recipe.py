@@ -33,11 +33,12 @@ class Recipe:
     """One kind of bundled guest.
 
     `memory` is its usual RAM size in bytes. `ready` is a regular expression for the
-    beginning of the line on the serial port by which the guest says that it is up;
-    its group `levels` is the number of paging levels that the guest runs with.
-    `patience` is how many seconds that may take. `prepare` makes the files ready
-    and tells long work, a line each, to the function it is given; it raises
-    PtliveError when something is missing.
+    beginning of the line on the serial port by which the guest says that it is up; its
+    group `levels`, if it has one, is the number of paging levels that the guest runs with.
+    It may be anywhere in what was said if not `whole_lines`. `levels` are those that the
+    guest can page with, the usual number first. `patience` is how many seconds it may take
+    to come up. `prepare` makes the files ready and tells long work, a line each, to the
+    function it is given; it raises PtliveError when something is missing.
     """
 
     name: str
@@ -46,3 +47,5 @@ class Recipe:
     ready: str
     patience: float
     prepare: Callable[[Callable[[str], None]], Boot]
+    levels: tuple[int, ...] = (5, 4)
+    whole_lines: bool = True

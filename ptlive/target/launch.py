@@ -28,6 +28,8 @@ _START_SECONDS = 20.0
 # How long QEMU is given to answer, and to end, when it is asked to quit.
 QUIT_SECONDS = 3.0
 
+_CR4_LA57 = 1 << 12
+
 
 def _silent(_line: str) -> None:
     pass
@@ -46,7 +48,9 @@ def start(
     the command. Long preparations are told to `progress`, a line each. Raises
     PtliveError, with QEMU's last words when it had some, if it cannot be started.
     """
-    machine = machine or Machine()
+    machine = machine or Machine(levels=recipe.levels[0])
+    if machine.levels not in recipe.levels:
+        raise PtliveError(f"{recipe.name} does not page with {machine.levels} levels")
     if not shutil.which(QEMU):
         raise PtliveError(f"{QEMU} is missing: install the package qemu-system-x86")
     machine.check_host()
@@ -167,15 +171,14 @@ def wait_ready(guest: Guest, recipe: Recipe, *, seconds: float | None = None) ->
     while True:
         # In this order: what a guest said before it ended is in the log afterwards.
         alive, late = guest.alive, time.monotonic() > deadline
-        for line in _lines(guest.serial_log)[:-1]:  # the last one may be unfinished
-            ready = re.match(recipe.ready, line)
-            if ready and int(ready["levels"]) != guest.levels:
+        ready = _ready(guest, recipe)
+        if ready:
+            levels = ready.groupdict().get("levels") or _levels(guest)
+            if int(levels) != guest.levels:
                 raise PtliveError(
-                    f"guest {guest.name} runs with {ready['levels']} levels of paging, "
-                    f"not {guest.levels}"
+                    f"guest {guest.name} runs with {levels} levels of paging, not {guest.levels}"
                 )
-            if ready:
-                return line
+            return ready.string if recipe.whole_lines else ready[0]
         # An instruction that this KVM cannot emulate stops the guest, not QEMU.
         stuck = next((line for line in _lines(guest.qemu_log) if "KVM internal error" in line), "")
         if stuck:
@@ -184,6 +187,22 @@ def wait_ready(guest: Guest, recipe: Recipe, *, seconds: float | None = None) ->
             what = f"was not up after {limit:g} s" if alive else "ended while booting"
             raise PtliveError(f"guest {guest.name} {what}; last words: {_last_words(guest)}")
         time.sleep(0.02)
+
+
+def _ready(guest: Guest, recipe: Recipe) -> re.Match[str] | None:
+    """Look for what the guest says when it is up."""
+    lines = _lines(guest.serial_log)
+    if not recipe.whole_lines:
+        return re.search(recipe.ready, "\n".join(lines))
+    matches = (re.match(recipe.ready, line) for line in lines[:-1])  # the last may be unfinished
+    return next((found for found in matches if found), None)
+
+
+def _levels(guest: Guest) -> int:
+    """Ask QEMU with how many levels a guest pages that does not say it."""
+    with Qmp(guest.qmp) as qmp:
+        cr4 = re.search(r"CR4=([0-9a-f]+)", qmp.human("info registers"))
+    return 5 if cr4 and int(cr4[1], 16) & _CR4_LA57 else 4
 
 
 def stop(guest: Guest) -> None:
