@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from ptlive.paging.format import Format
     from ptlive.paging.graph import Floor, Graph
 
-# A walk keeps some 30 bytes for each entry that is not zero: 500 MB. All processes of a
-# guest of 64 GB have fewer, and RAM that was filled to keep us busy has more.
-_MOST_ENTRIES = 1 << 24
+# As many pages as are 16 GB by 4K. A walk keeps some 50 bytes for each.
+_MOST_ENTRIES = 1 << 22
+# Entries above the last level: 2 GB of tables. They take 200 bytes each where tables are met
+# by several paths, and eight times that where all rights differ by path.
+_MOST_UPPER = 1 << 19
+_FEW = 16
 # So many address spaces are walked at once.
 _TOGETHER = 256
 # After so many that were too large for this, no more are tried: each took seconds.
@@ -58,10 +61,15 @@ class _TooMuchError(PtliveError):
 
 
 class _Limited:
-    """A memory of which a level's tables are read while they hold a bounded number of entries."""
+    """A memory for one walk, whose tables may hold a bounded number of entries.
 
-    def __init__(self, source: Memory) -> None:
+    upper: how many levels there are above the last; each is read at once
+    """
+
+    def __init__(self, source: Memory, upper: int) -> None:
         self._source = source
+        self._upper = upper
+        self._room = _MOST_UPPER
 
     def read(self, addresses: U64, length: int) -> tuple[U8, Bool]:
         """See `ptlive.arrays.Memory.read`."""
@@ -69,14 +77,29 @@ class _Limited:
 
     def stream(self, addresses: U64, length: int) -> Iterator[tuple[U8, Bool]]:
         """See `ptlive.arrays.Streaming.stream`."""
-        most = len(addresses) * length // 8 > _MOST_ENTRIES
-        entries = 0
+        if self._upper == 0:
+            self._room = _MOST_ENTRIES
+        self._upper -= 1
+        # Mostly there are too few tables to hold so many.
+        if len(addresses) * length // 8 <= self._room // _FEW:
+            self._room -= len(addresses) * length // 8
+            yield from pieces(self._source, addresses, length)
+            return
         for data, valid in pieces(self._source, addresses, length):
-            if most:
-                entries += int(np.count_nonzero(data.view(np.uint64)))
-                if entries > _MOST_ENTRIES:
-                    raise _TooMuchError("there are too many tables to walk")
+            self._room -= int(np.count_nonzero(data.view(np.uint64)))
+            if self._room < 0:
+                raise _TooMuchError("there are too many tables to walk")
             yield data, valid
+
+
+def walk_within(
+    fmt: Format, memory: Memory, roots: U64, ranges: tuple[U64, U64] | None = None
+) -> Graph | None:
+    """Walk address spaces, everything by default; None where that takes too much memory."""
+    try:
+        return walk(fmt, _Limited(memory, fmt.top - 1), roots, ranges)
+    except _TooMuchError:
+        return None
 
 
 def count(
@@ -94,9 +117,8 @@ def count(
         some = todo.pop()
         if failed >= _PATIENCE:
             break
-        try:
-            graph = walk(fmt, _Limited(memory), roots[some], ranges)
-        except _TooMuchError:
+        graph = walk_within(fmt, memory, roots[some], ranges)
+        if graph is None:
             if some.size == 1:
                 failed += 1
                 continue
@@ -143,27 +165,33 @@ def _counted(graph: Graph, frames: Frames, spaces: int) -> dict[str, U64]:
 
 def _of_nodes(floor: Floor, frames: Frames, below: U64) -> U64:
     """Return the sums of each node of a floor, one row for each column."""
-    fmt, edges = floor.fmt, floor.kind.size
-    value = np.zeros((len(_COLUMNS), edges), dtype=np.uint64)
-    down = np.flatnonzero(floor.child >= 0)
-    value[:, down] = below[:, floor.child[down]]
-    leaf = np.flatnonzero(floor.kind == Kind.LEAF)
-    value[_COLUMNS.index("leaves"), leaf] = 1
-    value[_COLUMNS.index("bytes"), leaf] = np.uint64(1) << floor.leaf_bits(leaf)
-    value[_COLUMNS.index("user"), leaf] = _of_user(fmt, floor.rights[leaf])
+    fmt = floor.fmt
+    down, leaf = np.flatnonzero(floor.child >= 0), np.flatnonzero(floor.kind == Kind.LEAF)
     pa = fmt.level(floor.lvl).leaf_address(floor.entry[leaf])
-    value[_COLUMNS.index("in_ram"), leaf] = frames.hold(pa)
-    bad = (floor.kind == Kind.MALFORMED) | (floor.kind == Kind.UNREADABLE)
-    value[_COLUMNS.index("bad"), bad] = 1
-    # Wraps as a sum does, so that differences are right all the same.
-    total = np.zeros((len(_COLUMNS), edges + 1), dtype=np.uint64)
-    np.cumsum(value, axis=1, out=total[:, 1:])
-    sums = total[:, floor.first_edge[1:]] - total[:, floor.first_edge[:-1]]
+    own = {
+        "leaves": np.uint64(1),
+        "bytes": np.uint64(1) << floor.leaf_bits(leaf),
+        "user": _of_user(fmt, floor.rights[leaf]),
+        "in_ram": frames.hold(pa),
+    }
+    sums = np.zeros((len(_COLUMNS), floor.readable.size), dtype=np.uint64)
+    # Column by column: there may be many millions of edges.
+    for row, name in enumerate(_COLUMNS):
+        total = np.zeros(floor.kind.size + 1, dtype=np.uint64)
+        value = total[1:]
+        value[down] = below[row][floor.child[down]]
+        if name in own:
+            value[leaf] = own[name]
+        if name == "bad":
+            value[(floor.kind == Kind.MALFORMED) | (floor.kind == Kind.UNREADABLE)] = 1
+        # Wraps as a sum does, so that differences are right all the same.
+        np.cumsum(value, out=value)
+        sums[row] = total[floor.first_edge[1:]] - total[floor.first_edge[:-1]]
     sums[_COLUMNS.index("tables")] += floor.readable
     if floor.lvl > 1:
         junk = floor.rest.position[~fmt.present(floor.rest.entry)]
-        own = np.diff(np.searchsorted(junk, floor.start)).astype(np.uint64)
-        sums[_COLUMNS.index("junk")] += own
+        count = np.diff(np.searchsorted(junk, floor.start)).astype(np.uint64)
+        sums[_COLUMNS.index("junk")] += count
     return sums
 
 

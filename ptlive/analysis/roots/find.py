@@ -18,13 +18,12 @@ import numpy as np
 
 from ptlive.analysis.roots import halves, judge
 from ptlive.analysis.roots.candidates import Candidates, best_share, groups, pairs
-from ptlive.analysis.roots.count import count, covering
+from ptlive.analysis.roots.count import count, covering, walk_within
 from ptlive.analysis.roots.frames import Frames
 from ptlive.analysis.roots.judge import Below, Facts
 from ptlive.analysis.roots.scan import scan
 from ptlive.analysis.roots.strangers import strangers
 from ptlive.arrays import pieces, u64
-from ptlive.paging.walk import walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
 # Tables with a known upper half: so many address spaces a guest hardly has, 64 MB of entries.
 MOST_RELATED = 1 << 14
 # Frames whose contents are looked at: of hostile RAM, in which every frame looks like a root.
-MOST_OTHERS = 1 << 16
+MOST_OTHERS = 1 << 14
 # Different upper halves of partners: of processes with an LDT, whose entry is their own.
 _MOST_REFERENCES = 16
 
@@ -124,19 +123,23 @@ def find_roots(
     related, others = _related(search, addresses, references)
     related, others, references = _with_partners(search, related, others, references)
 
-    graph = walk(fmt, memory, u64(*known)) if known else None
-    tables = np.unique(np.concatenate([f.nodes.table for f in graph.floors[1:]])) if graph else None
-    if tables is not None:
-        # What a root in use has below it is no root, unless a vCPU uses it as one.
-        below = np.isin(related.address, tables) & ~np.isin(related.address, in_use.address)
-        related = related.take(~below)
+    # Of an isolated pair user mode's half has little of the kernel.
+    beside = np.intersect1d(in_use.address ^ np.uint64(search.frames.size), related.address)
+    graph = walk_within(fmt, memory, np.union1d(in_use.address, beside))
+    if graph is None:
+        search.limits.append("what is in use has too many tables: kernel tables may be listed")
+    floors = graph.floors[1:] if graph else []
+    tables = np.concatenate([beside[:0], *(floor.nodes.table for floor in floors)])
+    # What a root in use has below it is no root, unless a vCPU uses it as one.
+    below = np.isin(related.address, tables) & ~np.isin(related.address, in_use.address)
+    related = related.take(~below)
     counts = count(fmt, memory, search.frames, related.address, search.lower())
     if not counts.known.all():
         search.limits.append("some address spaces have too many tables to count what they map")
     facts = _facts_of_related(search, related, counts, references, graph)
 
-    met = [counts.visited, related.address, *([] if tables is None else [tables])]
-    others = others[~np.isin(others, np.concatenate(met))]
+    met = np.concatenate([counts.visited, related.address, tables])
+    others = others[~np.isin(others, met)]
     if others.size > MOST_OTHERS:
         search.limits.append(
             f"{others.size:,} frames look like root tables: the first {MOST_OTHERS:,} were examined"
@@ -209,7 +212,7 @@ def _facts_of_related(
     """Fold equal tables, find pairs, and say what is known of each."""
     if not len(some):
         return []
-    mapped = covering(graph, some.address) if graph is not None else np.zeros(len(some), np.intp)
+    mapped = covering(graph, some.address) if graph else np.zeros(len(some), dtype=np.intp)
     in_use = np.isin(some.address, u64(*search.used))
     chosen, copies = _folded(some, in_use, mapped)
     kept = some.take(chosen)

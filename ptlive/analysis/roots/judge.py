@@ -31,6 +31,9 @@ _BROKEN = 0.2  # a tree with entries that make no sense
 # Bad entries in a lower half: one may be a defect worth seeing, most of them are no table.
 _FLAWED = 0.75
 
+# So many copies of a table are named in words.
+_NAMED = 2
+
 
 class Below(NamedTuple):
     """What a root's lower half has (of a lone one: all of it), see `count.Counts`."""
@@ -148,7 +151,12 @@ def evidence(facts: Facts) -> Iterator[str]:
             yield f"{facts.family} with this upper half"
     yield from _of_below(facts)
     if facts.copies:
-        yield "copies at " + ", ".join(map(hex, facts.copies))
+        yield _of_copies(facts.copies)
+
+
+def _of_copies(copies: tuple[int, ...]) -> str:
+    where = ", ".join(map(hex, copies[:_NAMED])) + (", ..." if len(copies) > _NAMED else "")
+    return f"{len(copies)} more with the same entries, at {where}"
 
 
 def _of_pair(facts: Facts) -> Iterator[str]:

@@ -43,8 +43,8 @@ def strangers(
         chosen = chosen[:MOST_WALKED]
     counts = count(fmt, memory, frames, chosen, None)
     is_one = counts.known & (counts.in_ram > 0) & (counts.bad <= counts.leaves)
-    # One that another's walk met is a table of that one.
-    is_one &= ~np.isin(chosen, counts.visited)
+    # One that another's walk met is a table of that one; one that maps itself meets itself.
+    is_one &= ~np.isin(chosen, counts.visited) | _maps_itself(fmt, memory, frames, chosen)
     rows = np.flatnonzero(is_one)
     data, _ = memory.read(chosen[rows], frames.size)
     some = Candidates(fmt, chosen[rows], halves.entries(fmt, data))
@@ -79,8 +79,9 @@ def _with_sound_tables(fmt: Format, memory: Memory, frames: Frames, addresses: U
         data, valid = memory.read(here, frames.size)
         entry = halves.entries(fmt, data)
         row, below = _tables_of(fmt, frames, entry)
-        wanted = np.unique(below[below >= 0])
-        wanted = wanted[sound_of[wanted] == 0]
+        asked = np.zeros(frames.count, dtype=np.bool_)  # np.unique takes longer than all else
+        asked[below[below >= 0]] = True
+        wanted = np.flatnonzero(asked & (sound_of == 0))
         sound_of[wanted] = np.where(_sound(fmt, memory, frames, wanted), 1, -1)
         good = valid.copy()
         good[row[(below < 0) | (sound_of[below] < 0)]] = False
@@ -101,6 +102,18 @@ def _referred_to(fmt: Format, memory: Memory, frames: Frames, addresses: U64) ->
     return told
 
 
+def _maps_itself(fmt: Format, memory: Memory, frames: Frames, addresses: U64) -> Bool:
+    """Tell which tables refer to themselves."""
+    number = frames.number(addresses)
+    found = np.zeros(addresses.size, dtype=np.bool_)
+    done = 0
+    for data, _ in pieces(memory, addresses, frames.size):
+        row, below = _tables_of(fmt, frames, halves.entries(fmt, data))
+        found[done + row[below == number[done + row]]] = True
+        done += len(data)
+    return found
+
+
 def _tables_of(fmt: Format, frames: Frames, entry: U64) -> tuple[Index, Index]:
     """Return of each present entry the row it is in, and the frame of its table."""
     row, column = np.nonzero(fmt.present(entry))
@@ -108,7 +121,7 @@ def _tables_of(fmt: Format, frames: Frames, entry: U64) -> tuple[Index, Index]:
     return row, frames.number(address)
 
 
-def _sound(fmt: Format, memory: Memory, frames: Frames, numbers: U64) -> Bool:
+def _sound(fmt: Format, memory: Memory, frames: Frames, numbers: Index) -> Bool:
     """Tell which frames hold nothing that a table of the second level would not."""
     good, done = np.zeros(numbers.size, dtype=np.bool_), 0
     level = fmt.level(fmt.top - 1)
