@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,8 +75,8 @@ class _Compared:
 
 @click.command("diff")
 @click.argument("what", metavar="[A [B]] [VA..LAST_VA]...", nargs=-1)
-@click.option("--only", type=KINDS, default=(), metavar="KIND,...", help="Only these changes.")
-@click.option("--ignore", type=KINDS, default=(), metavar="KIND,...", help="Not these changes.")
+@click.option("--only", type=KINDS, multiple=True, metavar="KIND,...", help="Only these changes.")
+@click.option("--ignore", type=KINDS, multiple=True, metavar="KIND,...", help="Not these changes.")
 @click.option("--no-fold", is_flag=True, help="List what repeats at equal distances one by one.")
 @profile_options
 @target_options
@@ -83,8 +84,8 @@ def diff_(
     target: TargetOptions,
     profile: ProfileOptions,
     what: tuple[str, ...],
-    only: tuple[str, ...],
-    ignore: tuple[str, ...],
+    only: tuple[tuple[str, ...], ...],
+    ignore: tuple[tuple[str, ...], ...],
     no_fold: bool,
 ) -> int:
     """Tell what is different between A and B, two snapshots, or a snapshot and the guest.
@@ -100,7 +101,7 @@ def diff_(
     Exit status: 0 no difference, 1 some, 2 it could not be told.
     """
     files, ranges = _arguments(what)
-    wanted_kinds = wanted(only, ignore)
+    wanted_kinds = wanted(*(tuple(chain.from_iterable(names)) for names in (only, ignore)))
     if not wanted_kinds:
         raise PtliveError("--ignore leaves none of the changes that --only names")
     with ExitStack() as stack:
