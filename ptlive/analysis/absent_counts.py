@@ -160,7 +160,7 @@ def _areas(
 
 
 def _base(floor: Floor, where: _Where, node: Index) -> U64:
-    """Return an address in each node's range."""
+    """Return an address in each node's range, one of several where there are several."""
     base: U64 = where.base[node] + floor.nodes.first[node]
     return base
 
