@@ -116,7 +116,7 @@ def _print_census(one: Guest, census: Census, as_json: bool) -> None:
     ]
     print_lines(in_columns(header, rows, ">  >>>>"))
     threads = sum(process.kind == "kernel" for process in census.processes)
-    stdout().out(f"and {threads} threads of the kernel's, which have no root", highlight=False)
+    stdout().out(f"kernel threads, which have no root: {threads}", highlight=False)
     _print_lost(census.lost)
 
 

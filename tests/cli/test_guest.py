@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ptlive.target import launch, running
+from ptlive.target import launch, prompt, running
 from ptlive.target.running import Guest as Bundled
+from tests.guests.test_census import RUN as CENSUS
+from tests.guests.test_kernel_said import RUN as KERNEL
 from tests.guests.test_mapper_lines import RUN
 
 if TYPE_CHECKING:
@@ -71,7 +74,14 @@ def launched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launched:
 
 
 @pytest.mark.parametrize(
-    "option", [("--map", "all"), ("--kernel", "/k"), ("--append", "pti=on"), ("--map", "nonsense")]
+    "option",
+    [
+        ("--map", "all"),
+        ("--kernel", "/k"),
+        ("--release", "bookworm-backports"),
+        ("--append", "pti=on"),
+        ("--map", "nonsense"),
+    ],
 )
 def test_options_of_linux_do_not_fit_the_menu_guest(
     refused: Callable[..., str], launched: Launched, option: tuple[str, str]
@@ -168,6 +178,79 @@ def test_a_log_that_is_gone_is_told(
     (launched.folder / "serial.log").unlink()
     monkeypatch.setattr(running, "find", lambda _=None: gone)
     assert "serial.log: No such file or directory" in refused("guest", "witness")
+
+
+def test_other_guests_than_linux_have_the_levels_that_they_can(
+    ptlive: Callable[..., Done], launched: Launched
+) -> None:
+    for kind, levels in (("ovmf", 4), ("xen", 4), ("memtest", 4), ("menu", 5), ("linux", 5)):
+        assert ptlive("guest", "start", kind).status == 0
+        assert launched.machine
+        assert launched.machine.levels == levels
+
+
+def test_processes_are_asked_of_the_guest_and_printed(
+    ptlive: Callable[..., Done], launched: Launched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert launched.folder
+    asked: list[str] = []
+
+    def ask(_guest: Bundled, command: str) -> str:
+        asked.append(command)
+        return "".join(CENSUS).replace("na;me", "\x1b[2Jme")
+
+    monkeypatch.setattr(prompt, "ask", ask)
+    assert ptlive("guest", "witness", "--processes").out.split("\n") == [
+        "pid  name                   root       mappings  pages  swapped  threads",
+        "  1  a (strange) \\x1b[2Jme  0x1e2c000         3      3        1        1",
+        "kernel threads, which have no root: 1",
+        "",
+    ]
+    assert asked == ["mapper census"]
+    value = json.loads(ptlive("guest", "witness", "--processes", "--json").out)
+    assert value["schema"] == "ptlive.processes/1"
+    first = value["processes"][0]
+    assert first["root"] == "0x0000000001e2c000"
+    assert first["mappings"][1]["weighted"] == "0xffffffffffffffff"
+    assert first["frames"] == [{"va": "0x0000000000400000", "pfn": 0x1FCB4}]
+
+
+def test_the_kernel_is_asked_and_printed(
+    ptlive: Callable[..., Done], launched: Launched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert launched.folder
+    monkeypatch.setattr(prompt, "ask", lambda _guest, _command: "".join(KERNEL))
+    assert ptlive("guest", "witness", "--kernel").out.split("\n") == [
+        "root     0x0000000012422000  init_mm",
+        "segment  0xff3362b1c0001000..0xff3362b1c009efff  at 0x1000",
+        "segment  0xff752fb180000000..0xffa72fb17ffffffe",
+        "module   0xffffffffc0449000  tun, 69632 bytes",
+        "RAM      0x0000000000001000..0x000000000009fbff",
+        "swap     /dev/nvme0n1",
+        "symbol   0xffffffff911505a8  0xff3362b1c0000000  page_offset_base",
+        "symbol   0xffffffff92830000  unreadable  _end",
+        "",
+    ]
+    value = json.loads(ptlive("guest", "witness", "--kernel", "--json").out)
+    assert value["words"] == {"page_offset_base": "0xff3362b1c0000000"}
+    assert value["segments"][1] == {
+        "va": "0xff752fb180000000",
+        "last_va": "0xffa72fb17ffffffe",
+        "pa": None,
+    }
+
+
+def test_two_questions_at_once_are_refused(refused: Callable[..., str], launched: Launched) -> None:
+    assert launched.folder
+    assert "one at a time" in refused("guest", "witness", "--processes", "--kernel")
+
+
+def test_only_linux_is_asked(
+    refused: Callable[..., str], launched: Launched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    menu = dataclasses.replace(launched.guest(), kind="menu", name="menu")
+    monkeypatch.setattr(running, "find", lambda _=None: menu)
+    assert refused("guest", "witness", "--kernel").startswith("menu is no Linux guest")
 
 
 def test_no_guest_has_no_witness(
