@@ -1,0 +1,201 @@
+"""How much is mapped, with what, how often, and what its tables cost: counted on a graph.
+
+A leaf entry counts once as entry, and as often as addresses reach it as reached; a table
+that many paths, rights or roots share counts once. Nothing here follows a path: how often
+each node is reached is passed down the graph, for all roots, or some, or some ranges.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ptlive.paging.format import Kind
+from ptlive.paging.rights import names as right_names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable
+
+    from ptlive.analysis.regions import TargetOf
+    from ptlive.arrays import U64, Bool, Index
+    from ptlive.paging.graph import Floor, Graph
+
+#: The fields that tell whether a page was used, where a format has them.
+ACCESSED, DIRTY = "A", "D"
+
+
+class Cell(NamedTuple):
+    """Leaves that are alike: their size in bits, rights, what they lie in, whether used."""
+
+    bits: int
+    rights: int
+    target: int
+    accessed: bool
+    dirty: bool
+
+
+@dataclass
+class Count:
+    """entries: distinct ones; reached: how often addresses reach them; bytes: of addresses."""
+
+    entries: int = 0
+    reached: int = 0
+    bytes: int = 0
+    accessed: int = 0
+    dirty: int = 0
+
+    def add(self, cell: Cell, entries: int, reached: int) -> None:
+        """Add leaves; accessed and dirty count those reached."""
+        self.entries += entries
+        self.reached += reached
+        self.bytes += reached << cell.bits
+        self.accessed += reached * cell.accessed
+        self.dirty += reached * cell.dirty
+
+
+class Leaves(NamedTuple):
+    """The different kinds of leaves: how many distinct entries, and how often reached."""
+
+    cells: dict[Cell, tuple[int, int]]
+
+    def by(self, key: Callable[[Cell], Hashable]) -> dict[Hashable, Count]:
+        """Add up the cells that have the same key, in the keys' order."""
+        found: dict[Hashable, Count] = {}
+        for cell, (entries, reached) in self.cells.items():
+            found.setdefault(key(cell), Count()).add(cell, entries, reached)
+        return dict(sorted(found.items(), key=lambda item: item[0]))  # type: ignore[arg-type,return-value]  # keys of one sort
+
+    @property
+    def total(self) -> Count:
+        """All of them."""
+        whole = Count()
+        for cell, (entries, reached) in self.cells.items():
+            whole.add(cell, entries, reached)
+        return whole
+
+
+def reaching(graph: Graph, tops: Bool) -> list[U64]:
+    """Return by how many paths from some of the graph's tops each floor's nodes are reached."""
+    if not graph.floors:
+        return []
+    node = graph.tops.node[tops]
+    paths = np.zeros(graph.floors[0].nodes.table.size, dtype=np.uint64)
+    np.add.at(paths, node, np.uint64(1))
+    found = [paths]
+    for floor, below in zip(graph.floors, graph.floors[1:], strict=False):
+        down = np.flatnonzero((floor.kind == Kind.TABLE) & (floor.child >= 0))
+        paths = np.zeros(below.nodes.table.size, dtype=np.uint64)
+        np.add.at(paths, floor.child[down], found[-1][floor.node[down]])
+        found.append(paths)
+    return found
+
+
+class Kinds:
+    """The leaves of a graph by kind, so that they can be counted for many roots and ranges."""
+
+    def __init__(self, graph: Graph, target: TargetOf) -> None:
+        """Take the graph, and what says what pages lie in."""
+        self.graph = graph
+        self.floors = [_FloorKinds(floor, target) for floor in graph.floors]
+
+    def count(self, paths: list[U64]) -> Leaves:
+        """Count the leaves of nodes that are reached so often, see `reaching`."""
+        cells: dict[Cell, tuple[int, int]] = {}
+        for floor, each in zip(self.floors, paths, strict=True):
+            for cell, entries, reached in floor.count(each):
+                before = cells.get(cell, (0, 0))
+                cells[cell] = (before[0] + entries, before[1] + reached)
+        return Leaves(cells)
+
+
+class _FloorKinds:
+    """The leaves of one floor, their kinds by number."""
+
+    def __init__(self, floor: Floor, target: TargetOf) -> None:
+        leaf = np.flatnonzero(floor.kind == Kind.LEAF)
+        self.node = floor.node[leaf]
+        entry, bits = floor.entry[leaf], floor.leaf_bits(leaf)
+        pa = floor.fmt.level(floor.lvl).leaf_address(entry)
+        columns = (
+            bits,
+            floor.rights[leaf],
+            target(pa, bits).astype(np.uint64),
+            _flag(floor, entry, ACCESSED),
+            _flag(floor, entry, DIRTY),
+        )
+        self.kind = np.zeros(leaf.size, dtype=np.intp)
+        for column in columns:
+            different, which = np.unique(column, return_inverse=True)
+            self.kind = self.kind * different.size + which
+        _, first, self.kind = np.unique(self.kind, return_index=True, return_inverse=True)
+        values = zip(*(column[first].tolist() for column in columns), strict=True)
+        self.cells = [Cell(b, r, t, bool(a), bool(d)) for b, r, t, a, d in values]
+        # An entry may stand in several nodes: of other rights above, or of parts in range.
+        self.address = None
+        if np.unique(floor.nodes.table).size < floor.nodes.table.size:
+            self.address = floor.entry_address(floor.position[leaf], self.node)
+
+    def count(self, paths: U64) -> Iterable[tuple[Cell, int, int]]:
+        """Yield each kind, how many distinct entries of it are reached, and how often."""
+        if not self.cells:
+            return
+        often = paths[self.node]
+        reached = _sums(self.kind, often, len(self.cells))
+        here = np.flatnonzero(often)
+        kind = self.kind[here]
+        if self.address is not None:
+            pairs = np.unique(np.stack([kind.astype(np.uint64), self.address[here]]), axis=1)
+            kind = pairs[0].astype(np.intp)
+        entries = np.bincount(kind, minlength=len(self.cells)).tolist()
+        for cell, one, many in zip(self.cells, entries, reached, strict=True):
+            if many:
+                yield cell, one, many
+
+
+def _flag(floor: Floor, entry: U64, name: str) -> U64:
+    """Return whether entries have a field set, as 0 or 1; 0 where there is no such field."""
+    for field in floor.fmt.level(floor.lvl).fields:
+        if field.name == name and field.leaves:
+            is_set: U64 = ((entry & np.uint64(field.mask)) != 0).astype(np.uint64)
+            return is_set
+    return np.zeros(entry.size, dtype=np.uint64)
+
+
+def _sums(group: Index, often: U64, groups: int) -> list[int]:
+    """Add up numbers by group, exactly: how often something is reached may be 2**45."""
+    different, which = np.unique(often, return_inverse=True)
+    total = [0] * groups
+    counts = np.bincount(group * different.size + which, minlength=groups * different.size)
+    for at in np.flatnonzero(counts).tolist():
+        total[at // different.size] += int(counts[at]) * int(different[at % different.size])
+    return total
+
+
+def distinct_bytes(graph: Graph, paths: list[U64]) -> int:
+    """Return how many different physical bytes are mapped from nodes that are reached."""
+    first: list[U64] = []
+    last: list[U64] = []
+    for floor, each in zip(graph.floors, paths, strict=True):
+        leaf = np.flatnonzero(floor.kind == Kind.LEAF)
+        leaf = leaf[each[floor.node[leaf]] > 0]
+        pa = floor.fmt.level(floor.lvl).leaf_address(floor.entry[leaf])
+        first.append(pa)
+        last.append(pa + ((np.uint64(1) << floor.leaf_bits(leaf)) - np.uint64(1)))
+    if not first:
+        return 0
+    begin, end = np.concatenate(first), np.concatenate(last)
+    if not begin.size:
+        return 0
+    order = np.argsort(begin)
+    begin, end = begin[order], np.maximum.accumulate(end[order])
+    new = np.flatnonzero(np.append([True], begin[1:] > end[:-1]))
+    lasts = end[np.append(new[1:], begin.size) - 1]
+    total: int = sum((lasts - begin[new]).tolist(), new.size)
+    return total
+
+
+def rights_of(graph: Graph, folded: int) -> tuple[tuple[str, bool], ...]:
+    """Return folded rights by name."""
+    return tuple(right_names(graph.fmt, folded).items())

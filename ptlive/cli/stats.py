@@ -1,0 +1,191 @@
+"""`ptlive stats`: how much is mapped, and what its tables cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+
+from ptlive.analysis.filters import filtered
+from ptlive.analysis.statistics import Kinds, distinct_bytes, reaching
+from ptlive.analysis.statistics_tables import tables
+from ptlive.cli.connect import connect, tell_changes
+from ptlive.cli.filters import FilterOptions, filter_options
+from ptlive.cli.main import DONE
+from ptlive.cli.map import ends
+from ptlive.cli.options import RANGE, TargetOptions, target_options
+from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
+from ptlive.errors import PtliveError
+from ptlive.memory.told import ToldMemory
+from ptlive.paging.walk import walk
+from ptlive.show import statistics as show
+from ptlive.show.json import print_json
+from ptlive.show.progress import progress
+from ptlive.show.statistics import Statistics
+from ptlive.show.terminal import heading, stdout, write_lines
+from ptlive.space import TARGET_NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ptlive.analysis.areas import Area
+    from ptlive.analysis.filters import Filter
+    from ptlive.analysis.statistics import Count
+    from ptlive.arrays import U64, Bool
+    from ptlive.paging.graph import Graph
+    from ptlive.space import AddressSpace
+
+    Told = Callable[[str, int, int], None]
+
+LAST = (1 << 64) - 1
+
+
+@click.command("stats")
+@click.argument("ranges", metavar="[VA..LAST_VA]...", type=RANGE, nargs=-1)
+@filter_options
+@profile_options
+@target_options
+def stats(
+    target: TargetOptions,
+    profile: ProfileOptions,
+    wanted: FilterOptions,
+    ranges: tuple[tuple[int, int], ...],
+) -> int:
+    """Print how much is mapped, by size, rights and areas, and what the tables cost.
+
+    A leaf entry or a table counts once however many addresses, or roots, reach it;
+    "reached" counts it as often as they do, and so does "bytes", of addresses. With
+    several roots each is told by itself, and then all together.
+    """
+    if ranges and profile == ProfileOptions():
+        profile = ProfileOptions("none")
+    with connect(target) as connection, progress() as told:
+        spaces = connection.spaces
+        whole = spaces[0].walk() if profile.profile != "none" else None
+        known = profile_of(connection, spaces[0], whole, profile) if whole is not None else None
+        areas = known.areas if known is not None else ()
+        results: list[Statistics] = [None] * len(spaces)  # type: ignore[list-item]  # filled below
+        totals = []
+        for group in _groups(spaces):
+            some = [spaces[at] for at in group]
+            counted = _Counted(some, wanted.of(some[0].format), ranges, areas, told)
+            for number, at in enumerate(group):
+                results[at] = counted.of(number)
+            totals.append(counted.of(None))
+        changes = connection.changes()
+    if target.json:
+        encoded = [show.as_json(one, TARGET_NAMES) for one in results]
+        value = connection.envelope("stats", encoded, changes=changes)
+        value["total"] = [
+            {"format": one.fmt.name, "result": show.as_json(one, TARGET_NAMES)} for one in totals
+        ]
+        print_json(value)
+        return DONE
+    for space, one in zip(spaces, results, strict=True):
+        if len(spaces) > 1:
+            stdout().print(heading(f"root {int(space.root[0]):#x} ({space.origin})"))
+        _print(one)
+    for one in totals if len(spaces) > 1 else []:
+        stdout().print(heading(f"all roots of {one.fmt.name} together"))
+        _print(one)
+    if changes:
+        tell_changes(changes)
+    return DONE
+
+
+def _print(one: Statistics) -> None:
+    write_lines(show.lines(one, TARGET_NAMES))
+
+
+def _groups(spaces: list[AddressSpace]) -> list[list[int]]:
+    """Return which spaces can be walked as one: those of one format in one memory."""
+    groups: list[list[int]] = []
+    for at, space in enumerate(spaces):
+        for group in groups:
+            first = spaces[group[0]]
+            if first.format == space.format and first.memory is space.memory:
+                group.append(at)
+                break
+        else:
+            groups.append([at])
+    return groups
+
+
+class _Counted:
+    """What is counted of some address spaces, walked as one."""
+
+    def __init__(
+        self,
+        spaces: list[AddressSpace],
+        wanted: Filter,
+        ranges: tuple[tuple[int, int], ...],
+        areas: tuple[Area, ...],
+        told: Told,
+    ) -> None:
+        first = spaces[0]
+        memory, roots = ToldMemory(first.memory, told), np.stack([s.root for s in spaces])
+
+        def look(at: tuple[U64, U64] | None) -> Graph:
+            graph = walk(first.format, memory, roots, at)
+            return filtered(graph, wanted, first.target_of)[0]
+
+        self.fmt = first.format
+        self.graph = look(ends(ranges))
+        if self.graph.tops.number.size == 0:
+            raise PtliveError(f"no address in these ranges is canonical in {first.format.name}")
+        self.kinds = Kinds(self.graph, first.target_of)
+        # The areas in another walk, as parts: tables at their ends are in both.
+        self.parts = _parts(areas, ranges)
+        self.apart = look(ends(tuple(part[:2] for part in self.parts))) if areas else None
+        self.kinds_apart = Kinds(self.apart, first.target_of) if self.apart is not None else None
+
+    def of(self, space: int | None) -> Statistics:
+        """Return the statistics of one of the spaces, or of all together."""
+        paths = reaching(self.graph, _of_space(self.graph, space))
+        return Statistics(
+            self.fmt,
+            self.kinds.count(paths),
+            distinct_bytes(self.graph, paths),
+            tables(self.graph, paths),
+            self._areas(space),
+        )
+
+    def _areas(self, space: int | None) -> dict[str, Count]:
+        """Return what is mapped in each area that has something."""
+        if self.apart is None or self.kinds_apart is None:
+            return {}
+        tops, found = self.apart.tops, {}
+        for name in dict.fromkeys(name for *_, name in self.parts):
+            mine = [at for at, part in enumerate(self.parts) if part[2] == name]
+            chosen = _of_space(self.apart, space) & np.isin(tops.number, mine)
+            count = self.kinds_apart.count(reaching(self.apart, chosen)).total
+            if count.reached:
+                found[name] = count
+        return found
+
+
+def _of_space(graph: Graph, space: int | None) -> Bool:
+    here = graph.tops.space >= 0 if space is None else graph.tops.space == space
+    return np.asarray(here, dtype=np.bool_)
+
+
+def _parts(
+    areas: tuple[Area, ...], ranges: tuple[tuple[int, int], ...]
+) -> list[tuple[int, int, str]]:
+    """Return what lies in ranges, or everything, cut into areas and what is between them."""
+    parts: list[tuple[int, int, str]] = []
+    at = 0
+    for area in areas:
+        if at < area.va:
+            parts.append((at, area.va - 1, ""))
+        parts.append((area.va, area.last_va, area.name))
+        at = area.last_va + 1
+    if at <= LAST:
+        parts.append((at, LAST, ""))
+    return [
+        (max(va, first), min(last_va, last), name)
+        for va, last_va, name in parts
+        for first, last in ranges or ((0, LAST),)
+        if va <= last and first <= last_va
+    ]
