@@ -73,7 +73,7 @@ def fold(graph: Graph) -> Folded:
     which, sets = _distinct_sets(words)
     # One of those that are alike stands for them all.
     kept, top = edge[first], top[first]
-    node, head = _groups(tops.number[top], tops.base[top], which)
+    node, head = _groups(which, tops.number[top], tops.base[top])
     heads = top[head]
     old = tops.node[heads]
     start = np.zeros(head.size + 1, dtype=np.intp)
@@ -233,5 +233,5 @@ def _distinct_sets(sets: U64) -> tuple[Index, U64]:
 def _as_bool(sets: U64, count: int) -> Bool:
     """Return sets as bool[n, count]."""
     octets = np.ascontiguousarray(sets).astype("<u8").view(np.uint8)
-    bits = np.unpackbits(octets.reshape(len(sets), -1), axis=1, bitorder="little")
+    bits = np.unpackbits(octets.reshape(len(sets), sets.shape[1] * 8), axis=1, bitorder="little")
     return bits[:, :count].astype(np.bool_)
