@@ -12,6 +12,7 @@ from ptlive.analysis.absent_counts import absent_counts
 from ptlive.analysis.absent_runs import AbsentRuns, absent_runs
 from ptlive.analysis.filters import Dropped, filtered
 from ptlive.analysis.regions import Regions, regions
+from ptlive.analysis.tree import Run, Tree, merged_tables
 from ptlive.cli.areas import AREA_OPTION, chosen_ranges, cuts_of
 from ptlive.cli.connect import connect, tell, tell_changes
 from ptlive.cli.filters import FilterOptions, filter_options
@@ -22,6 +23,7 @@ from ptlive.errors import PtliveError
 from ptlive.paging.format import Kind
 from ptlive.show import areas as show_areas
 from ptlive.show import regions as show
+from ptlive.show import tree as show_tree
 from ptlive.show import words
 from ptlive.show.holes import absent_json, absent_lines, bad_entries, bad_lines
 from ptlive.show.json import print_json
@@ -51,15 +53,22 @@ class MapOptions:
     fold: bool
     absent: bool
     verbose: bool
+    tree: bool
+    depth: int | None
 
 
 @dataclass(frozen=True, eq=False)
 class Mapped:
-    """What was found of one address space; all: the graph before the filter."""
+    """What was found of one address space; graph: before the filter, some: after it.
 
+    found: the regions, unless the tree was asked for
+    """
+
+    space: AddressSpace
     graph: Graph
+    some: Graph
     dropped: Dropped
-    found: Regions
+    found: Regions | None
     profile: Profile | None
     runs: AbsentRuns | None
 
@@ -73,6 +82,13 @@ class Mapped:
 @click.option(
     "--absent", is_flag=True, help="List entries that are not present but hold something."
 )
+@click.option("--tree", is_flag=True, help="Show the tables, level by level, and their entries.")
+@click.option(
+    "--depth",
+    type=click.IntRange(1),
+    metavar="N",
+    help="With --tree: how many levels of tables to show. Default: all but the last.",
+)
 @profile_options
 @target_options
 def map_(
@@ -84,6 +100,8 @@ def map_(
     split: str | None,
     no_fold: bool,
     absent: bool,
+    tree: bool,
+    depth: int | None,
 ) -> int:
     """Print what is mapped, neighbouring pages of equal rights and attributes merged.
 
@@ -95,8 +113,12 @@ def map_(
     In ranges the areas of a Linux are only named with --profile linux, --symbols
     or --area: it takes a walk of everything to know them.
     """
-    asked = MapOptions(ranges, area, split == "pa", not no_fold, absent, target.verbose)
-    if ranges and not area and profile == ProfileOptions():
+    if depth is not None and not tree:
+        raise click.UsageError("--depth is of --tree")
+    asked = MapOptions(
+        ranges, area, split == "pa", not no_fold, absent, target.verbose, tree, depth
+    )
+    if (ranges or tree) and not area and not absent and profile == ProfileOptions():
         profile = ProfileOptions("none")
     with connect(target) as connection, progress() as told:
         results = [
@@ -105,7 +127,7 @@ def map_(
         changes = connection.changes()
     # The guest goes on from here: whoever reads the output may take their time.
     if target.json:
-        encoded = [_as_json(one) for one in results]
+        encoded = [_as_json(one, asked) for one in results]
         print_json(connection.envelope("map", encoded, changes=changes))
         return DONE
     for space, one in zip(connection.spaces, results, strict=True):
@@ -133,15 +155,12 @@ def _map(
     if asked.areas:
         graph = space.walk(ends(chosen_ranges(known, asked.areas, asked.ranges)), told)
     some, dropped = filtered(graph, filter_, space.target_of)
-    found = regions(
-        some,
-        space.target_of,
-        split_pa=asked.split_pa,
-        fold=asked.fold,
-        cuts=cuts_of(known),
-    )
+    found = None
+    if not asked.tree:
+        cuts = cuts_of(known)
+        found = regions(some, space.target_of, split_pa=asked.split_pa, fold=asked.fold, cuts=cuts)
     runs = absent_runs(graph, known, RUNS) if asked.absent else None
-    return Mapped(graph, dropped, found, known, runs)
+    return Mapped(space, graph, some, dropped, found, known, runs)
 
 
 def _print(one: Mapped, asked: MapOptions) -> None:
@@ -151,11 +170,19 @@ def _print(one: Mapped, asked: MapOptions) -> None:
         for line in show_areas.evidence_lines(known):
             tell(line)
     areas = known.areas if known is not None else ()
-    blocks = show.text(one.found, TARGET_NAMES, areas, verbose=asked.verbose)
-    stdout().print(heading(next(blocks).rstrip()))
-    for block in blocks:
-        stdout().file.write(block)
+    if one.found is None:
+        write_lines(show_tree.lines(one.graph.fmt, _tree(one, asked), TARGET_NAMES))
+    else:
+        blocks = show.text(one.found, TARGET_NAMES, areas, verbose=asked.verbose)
+        stdout().print(heading(next(blocks).rstrip()))
+        for block in blocks:
+            stdout().file.write(block)
     write_lines(_below(one, known))
+
+
+def _tree(one: Mapped, asked: MapOptions) -> Iterator[Run]:
+    depth = max(len(one.some.floors) - 1, 1) if asked.depth is None else asked.depth
+    return merged_tables(Tree(one.some, one.space.target_of, depth).runs())
 
 
 def _below(one: Mapped, known: Profile | None) -> Iterator[str]:
@@ -168,12 +195,17 @@ def _below(one: Mapped, known: Profile | None) -> Iterator[str]:
     yield _summary(one)
 
 
-def _as_json(one: Mapped) -> dict[str, Any]:
+def _as_json(one: Mapped, asked: MapOptions) -> dict[str, Any]:
     graph, known = one.graph, one.profile
     areas = known.areas if known is not None else ()
+    shown: dict[str, Any]
+    if one.found is None:
+        shown = {"tree": show_tree.as_json(graph.fmt, _tree(one, asked), TARGET_NAMES)}
+    else:
+        shown = {"regions": show.as_json(one.found, TARGET_NAMES, areas)}
     result: dict[str, Any] = {
         **_counts(one),
-        "regions": show.as_json(one.found, TARGET_NAMES, areas),
+        **shown,
         "bad_entries": bad_entries(graph),
     }
     if one.dropped.leaves:
@@ -211,11 +243,13 @@ def _summary(one: Mapped) -> str:
     leaves = words.count(counts["leaves"], "leaf entry")
     reached = words.count(counts["reached"], "time")
     tables = words.count(counts["tables"], "table")
-    several = int(one.found.times.sum())
-    folded = f" ({several:,} unfolded)" if several > len(one.found) else ""
+    regions = f"{_regions(one.found)}, " if one.found is not None else ""
     less = one.dropped
     without = f"; filtered out: {words.count(less.leaves, 'leaf entry')}" if less.leaves else ""
-    return (
-        f"{words.count(len(one.found), 'region')}{folded}, {leaves} reached {reached}, "
-        f"{tables}, {one.graph.fmt.name}{without}"
-    )
+    return f"{regions}{leaves} reached {reached}, {tables}, {one.graph.fmt.name}{without}"
+
+
+def _regions(found: Regions) -> str:
+    several = int(found.times.sum())
+    folded = f" ({several:,} unfolded)" if several > len(found) else ""
+    return f"{words.count(len(found), 'region')}{folded}"
