@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +30,7 @@ from ptlive.target.snapshot import describe
 from ptlive.verify.twins.fork import pkru_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from ptlive.arrays import U64, Memory
     from ptlive.cli.connect import Connection
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
     from ptlive.space import AddressSpace
 
 _FRAME = np.uint64(1 << 12)
-# So many frames are read at once, 16 MB.
-_BATCH = 1 << 12
+# So many frames are thought of at once, 4 GB.
+_BATCH = 1 << 20
 _TORN = 1000
 
 
@@ -64,11 +65,11 @@ def snapshot(target: TargetOptions, file: Path, full: bool, force: bool) -> int:
     ):
         spaces, notes = _spaces(connection, target)
         tables = _tables(spaces, connection.target.memory, told)
-        count = len(tables) - _save(writer, connection.target.memory, [tables])
+        count = len(tables) - _save(writer, connection.target.memory, tables, lambda _: None)
         lost = 0
         if full:
-            others = _others(connection.target.ram_map, tables, told)
-            lost = _save(writer, connection.scanned, others)
+            ram_map = connection.target.ram_map
+            lost = _save_others(writer, connection.scanned, ram_map, tables, told)
         changes = connection.changes()
         if lost:
             text = f"{words.count(lost, 'frame')} of memory could not be read and are not in it"
@@ -139,34 +140,53 @@ def _tables(
     return frames[np.sort(first)]
 
 
-def _others(ram_map: RamMap, tables: U64, told: Callable[[str, int, int], None]) -> Iterator[U64]:
-    """Yield all other frames of RAM and ROM, some at a time."""
+def _save(writer: Writer, memory: Memory, frames: U64, tell: Callable[[int], None]) -> int:
+    """Write frames as they come from memory; return how many could not be read.
+
+    tell: told how many are done
+    """
+    # A guest's RAM may be a file with holes, which cost memory once they are read.
+    written = getattr(memory, "written", None)
+    if written is not None:
+        holding = written(frames, int(_FRAME))
+        writer.zeros(frames[~holding])
+        frames = frames[holding]
+    lost = done = 0
+    for data, valid in pieces(memory, frames, int(_FRAME)):
+        some = frames[done : done + len(valid)]
+        writer.add(some[valid], data if valid.all() else data[valid])
+        lost += int(np.count_nonzero(~valid))
+        done += len(valid)
+        tell(done)
+    return lost
+
+
+def _save_others(
+    writer: Writer,
+    memory: Memory,
+    ram_map: RamMap,
+    tables: U64,
+    told: Callable[[str, int, int], None],
+) -> int:
+    """Write all other frames of RAM and ROM; return how many could not be read."""
     stretches = [
         (region.first + int(_FRAME) - 1 >> 12, region.last + 1 >> 12)
         for region in ram_map.regions
         if region.kind in (Kind.RAM, Kind.ROM)
     ]
-    total, done = sum(max(end - first, 0) for first, end in stretches), 0
+    total, begun, lost = sum(max(end - first, 0) for first, end in stretches), 0, 0
     for first, end in stretches:
         for at in range(first, end, _BATCH):
-            told("frames", done, total)
             frames = np.arange(at, min(at + _BATCH, end), dtype=np.uint64) * _FRAME
-            yield frames[~np.isin(frames, tables)]
-            done += len(frames)
+            tell = functools.partial(_tell, told, begun, total)
+            lost += _save(writer, memory, frames[~np.isin(frames, tables)], tell)
+            begun += len(frames)
     told("frames", total, total)
-
-
-def _save(writer: Writer, memory: Memory, batches: Any) -> int:
-    """Write frames as they come from memory; return how many could not be read."""
-    lost = 0
-    for frames in batches:
-        done = 0
-        for data, valid in pieces(memory, frames, int(_FRAME)):
-            some = frames[done : done + len(valid)]
-            writer.add(some[valid], data if valid.all() else data[valid])
-            lost += int(np.count_nonzero(~valid))
-            done += len(valid)
     return lost
+
+
+def _tell(told: Callable[[str, int, int], None], begun: int, total: int, done: int) -> None:
+    told("frames", begun + done, total)
 
 
 def _pkru(connection: Connection, options: TargetOptions) -> dict[int, int | None]:

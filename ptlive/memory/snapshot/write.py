@@ -88,6 +88,11 @@ class Writer:
             self._pending.append(kept.copy())
             self._waiting += len(kept)
 
+    def zeros(self, addresses: U64) -> None:
+        """Take frames that are known to hold nothing but zeros."""
+        self._frames.append(addresses >> _SHIFT)
+        self._places.append(np.full(len(addresses), ZEROS, np.uint64))
+
     def finish(self, about: dict[str, Any]) -> None:
         """Write what is known of the guest, and close the file's books."""
         if self._waiting:
