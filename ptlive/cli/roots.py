@@ -117,5 +117,5 @@ def _hidden(found: FoundRoots, chosen: list[FoundRoot]) -> str:
 def _summary(found: FoundRoots, chosen: list[FoundRoot]) -> str:
     processes = sum(one.kind == judge.PROCESS for one in chosen)
     looked = words.count(found.looked, "frame")
-    told = words.count(processes, "process").replace("processs", "processes")
+    told = f"{processes:,} {'process' if processes == 1 else 'processes'}"
     return f"{words.count(len(chosen), 'root')}, {told}; {looked} of RAM looked at"

@@ -41,8 +41,14 @@ class Candidates:
 
     @cached_property
     def identity(self) -> U64:
-        """What makes each entry what it is, see `halves.identity`."""
-        return halves.identity(self.fmt, self.entry)
+        """What makes each entry what it is, see `halves.identity`.
+
+        Tables that refer to themselves (for a window on the tables) are alike in that.
+        """
+        level = self.fmt.level(self.fmt.top)
+        table = level.table_address(self.entry)
+        own = np.where(table == self.address[:, None], table, np.uint64(0))
+        return halves.identity(self.fmt, self.entry) & ~own
 
     @property
     def lower(self) -> U64:

@@ -52,6 +52,9 @@ def strangers(
     partner = found | {few: many for many, few in found.items()}
     group = groups(some.upper)
     family = np.bincount(group, minlength=1)[group] if rows.size else group
+    # To refer to themselves is nothing that tables have in common.
+    level = fmt.level(fmt.top)
+    family = np.where(level.table_address(some.upper).any(axis=1), family, 0)
     result = []
     for at, row in enumerate(rows.tolist()):
         other = partner.get(at)
@@ -62,7 +65,7 @@ def strangers(
                 partner=None if other is None else int(some.address[other]),
                 partner_sure=False,
                 entrance=at in found.values(),
-                family=int(family[at]) if some.upper_used[at] else 0,
+                family=int(family[at]),
                 upper=int(some.upper_used[at]),
                 lower=int(some.lower_used[at]),
             )

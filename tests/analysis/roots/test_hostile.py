@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from ptlive.analysis.roots import count, find, strangers
+from ptlive.analysis.roots import count, find, related, strangers
 from ptlive.analysis.roots.find import find_roots
 from ptlive.arrays import u64
 from ptlive.paging.formats.x86_64 import make_levels
@@ -85,7 +85,7 @@ def test_a_known_half_in_too_many_frames(monkeypatch: pytest.MonkeyPatch) -> Non
     for frame in range(8, FRAMES):
         ram.table(frame * FRAME)[300] = FRAME | PWU
         ram.table(frame * FRAME)[0] = frame * FRAME | PWU
-    monkeypatch.setattr(find, "MOST_RELATED", 50)
+    monkeypatch.setattr(related, "MOST_RELATED", 50)
     found = find_roots(FMT, ram, STRETCHES, {9 * FRAME: (1,)})
     assert any(text.startswith("504 frames share a known") for text in found.limits)
 
