@@ -9,6 +9,7 @@ import pytest
 from ptlive.analysis.profile import detect
 from ptlive.wire.qmp import Qmp
 from tests.real import judge
+from tests.real.world import PTI_USER
 
 if TYPE_CHECKING:
     from tests.real.world import World
@@ -35,6 +36,10 @@ def check_processes(world: World) -> None:
     for process in world.census.users:
         for space in judge.spaces(world.connection.target, world.halves(process.root)):
             differences += judge.process_differences(space, process)
+            differences += judge.absent_differences(space, process)
+            # Of an isolated pair the user's half executes (pti.c: the kernel's has XD there).
+            whole = not world.isolated or bool(int(space.root[0]) & PTI_USER)
+            differences += judge.right_differences(space, process, executable=whole)
     agree(differences)
     assert sum(process.present for process in world.census.users) > 1000
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ptlive.analysis.linux.absent import absent
 from ptlive.arrays import u64
 from ptlive.cli.spaces import found_roots
 from ptlive.memory.ram_map import Kind
-from ptlive.paging.paths import leaves
+from ptlive.paging.paths import holes, leaves
+from ptlive.paging.rights import names
 from ptlive.space import open_space
 from tests.real.world import options
 
@@ -81,6 +83,62 @@ def _mapping_differences(one: Mapping, va: U64, pfn: U64) -> list[str]:
     return [f"pid {one.pid} {one.va:#x} {one.prot} {one.name}: {said}, walked {walked}"]
 
 
+def right_differences(space: AddressSpace, process: Process, *, executable: bool) -> list[str]:
+    """Hold the rights of a process's pages against those of its mappings.
+
+    A page that may be written is write-protected while it is shared, so that only more than
+    what maps says is a difference; code is executable in every page, but for the kernel's
+    half of an isolated pair (not `executable`), where nothing of the user's is.
+    """
+    found = []
+    for chunk in leaves(space.walk(LOWER_HALF)):
+        rights = {
+            name: np.array([names(space.format, int(one))[name] for one in chunk.rights])
+            for name in ("user", "write", "execute")
+        }
+        for one in process.mappings:
+            inside = (chunk.va >= np.uint64(one.va)) & (chunk.va <= np.uint64(one.last_va))
+            wrong = {
+                "user": ~rights["user"],
+                "write": rights["write"] if one.prot[1] == "-" else np.False_,
+                "execute": rights["execute"] != (executable and one.prot[2] == "x"),
+            }
+            found += [
+                f"{process.name} {one.va:#x} {one.prot}: {int(np.sum(inside & which))} with {name}"
+                for name, which in wrong.items()
+                if np.any(inside & which)
+            ]
+    return found
+
+
+def absent_differences(space: AddressSpace, process: Process) -> list[str]:
+    """Hold what is said of entries that are not present against pagemap.
+
+    It calls what is swapped out so, and written pages of PROT_NONE mappings present.
+    """
+    graph = space.walk(LOWER_HALF)
+    said = {one.va: {"swapped out": one.swapped} for one in process.mappings}
+    counted: dict[int, dict[str, int]] = {one.va: {"swapped out": 0} for one in process.mappings}
+    for one in process.mappings:
+        if not one.mapped:
+            said[one.va]["PROT_NONE"], counted[one.va]["PROT_NONE"] = one.present, 0
+    for chunk in holes(graph):
+        rows = np.flatnonzero(chunk.entry != 0)
+        for row in rows:
+            codes, kinds = absent(int(chunk.lvl[row]), chunk.entry[row : row + 1])
+            va, pages = int(chunk.va[row]), 1 << (int(chunk.bits[row]) - 12)
+            inside = next((m.va for m in process.mappings if m.va <= va <= m.last_va), None)
+            if inside is None:
+                return [f"{process.name} {va:#x}: an entry in no mapping"]
+            name = kinds[int(codes[0])]
+            counted[inside][name] = counted[inside].get(name, 0) + pages
+    return [
+        f"{process.name} {va:#x}: {said[va]}, walked {counted[va]}"
+        for va in said
+        if said[va] != counted[va]
+    ]
+
+
 def roots_of(world: World) -> FoundRoots:
     connection = world.connection
     return found_roots(connection.target, options(world.guest), connection.scanned)
@@ -104,10 +162,8 @@ def root_differences(world: World, found: FoundRoots) -> list[str]:
             differences.append(f"{root:#x} is no root: {candidate}")
         if root not in processes and candidate.kind == "process":
             differences.append(f"{root:#x} is called a process, and is none")
-    # A freed root looks like it: then it is one of the copies, and not sure enough to be shown.
-    listed = {root for one in found.roots for root in (one.root, *one.copies)}
-    if world.kernel.roots["init_mm"] not in listed:
-        differences.append("the kernel's own root is not listed")
+    if world.kernel.roots["init_mm"] not in shown:
+        differences.append("the kernel's own root is not shown")
     return differences
 
 

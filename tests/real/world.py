@@ -14,6 +14,7 @@ from ptlive.guests.kernel_said import KernelSaid, read_kernel
 from ptlive.guests.mapper import parse_order
 from ptlive.target import launch, prompt
 from ptlive.target.machine import Machine
+from ptlive.wire.qmp import Qmp
 from tests.guests.test_witness import stop_in_user_mode
 
 if TYPE_CHECKING:
@@ -64,7 +65,11 @@ def booted(
         # The shell touches more of itself after its first command than after the next ones.
         prompt.ask(guest, "mapper --help")
         said = prompt.ask(guest, "mapper kernel census")
-        stop_in_user_mode(guest)
+        if cpus == 1:
+            stop_in_user_mode(guest)
+        else:  # the mapper spins on one of them
+            with Qmp(guest.qmp) as qmp:
+                qmp.command("stop")
         with connect(options(guest)) as connection:
             yield World(guest, connection, read_census(said), read_kernel(said), isolated)
 
