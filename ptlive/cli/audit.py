@@ -204,6 +204,9 @@ def _memory_types(
     if pat is not None:
         return MemoryTypes(pat, source="--pat")
     target, guest = connection.target, connection.running
+    if target.file is not None:
+        known = target.file.memory_types
+        return known and MemoryTypes(*known, source="the snapshot")
     if options.live:
         return None  # its state is another by now
     with ExitStack() as stack:

@@ -89,6 +89,7 @@ def as_json(context: Context, finding: Finding) -> dict[str, Any]:
         "references": list(finding.rule.references),
         "evidence": finding.evidence,
         "regions": finding.regions,
+        "cut": finding.cut,
         "pages": finding.pages,
         "bytes": finding.bytes,
         "roots": [hex(context.roots[at].address) for at in finding.roots],
@@ -133,10 +134,11 @@ def _extent(context: Context, finding: Finding) -> str:
     parts = []
     if finding.pages:
         parts.append(words.count(finding.pages, "page"))
-    if finding.pages and finding.bytes:
+    if finding.pages and finding.bytes and not finding.cut:
         parts.append(words.size(finding.bytes))
     if finding.regions > 1 or finding.pages:
-        parts.append(words.count(finding.regions, "region" if finding.pages else "place"))
+        more = "more than " if finding.cut else ""
+        parts.append(more + words.count(finding.regions, "region" if finding.pages else "place"))
     if finding.roots:
         parts.append(f"in {roots_in_words(context.roots, finding.roots)}")
     return ", ".join(parts)

@@ -14,7 +14,9 @@ from ptlive.analysis.audit.finding import Severity
 
 if TYPE_CHECKING:
     from ptlive.analysis.audit.context import Context
-    from ptlive.analysis.audit.finding import Place, Rule
+    from ptlive.analysis.audit.finding import Rule
+    from ptlive.analysis.audit.places import Rows
+    from ptlive.arrays import Bool, Index
 
 
 class Design(NamedTuple):
@@ -85,24 +87,23 @@ DESIGNS = (
 )
 
 
-def _is_also_in(context: Context, place: Place, area: str) -> bool:
-    """Tell whether all frames of a place are mapped in an area too, which is looked for once."""
-    if place.pa is None or place.bytes == 0 or place.times > 1:
-        return False
-    frames = context.frames_in(area)
-    at = np.searchsorted(frames.first, np.uint64(place.pa), "right") - 1
-    return bool(at >= 0 and frames.last[at] >= np.uint64(place.pa + place.bytes - 1))
-
-
-def explained(context: Context, rule: Rule, place: Place) -> Design | None:
-    """Return why a system has this on purpose, if it is known."""
+def designs(context: Context, rule: Rule) -> list[Design]:
+    """Return what may explain the findings of a rule, for the system that this is."""
     system = context.profile.name if context.profile else None
-    for design in DESIGNS:
-        if (
-            design.system == system
-            and rule.id in design.rules
-            and place.area in design.areas
-            and (design.also_in is None or _is_also_in(context, place, design.also_in))
-        ):
-            return design
-    return None
+    return [one for one in DESIGNS if one.system == system and rule.id in one.rules]
+
+
+def explained(context: Context, design: Design, rows: Rows, some: Index) -> Bool:
+    """Tell which of some regions this explains."""
+    areas = context.profile.areas if context.profile else ()
+    named = [at for at, area in enumerate(areas) if area.name in design.areas]
+    yes = np.isin(rows.area[some], named)
+    if design.also_in and yes.any():
+        frames = context.frames_in(design.also_in)
+        pa = rows.pa[some]
+        last = pa + (rows.last_va[some] - rows.va[some])
+        at = np.searchsorted(frames.first, pa, "right") - 1
+        inside = (at >= 0) & (rows.times[some] == 1)
+        inside[inside] = frames.last[at[inside]] >= last[inside]
+        yes &= inside
+    return yes

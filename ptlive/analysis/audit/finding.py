@@ -100,6 +100,7 @@ class Finding:
     """Something that a rule found, as one: all places that are explained alike.
 
     regions, pages: how many places and pages there are in all; places: the first of them
+    cut: whether there are more regions than could be counted; pages is exact all the same
     explanation: why a known system does this on purpose; None if nobody knows
     """
 
@@ -113,6 +114,7 @@ class Finding:
     bytes: int
     roots: tuple[int, ...]
     evidence: dict[str, str] = field(default_factory=dict)
+    cut: bool = False
 
 
 Check: TypeAlias = "Callable[[Context], Iterator[Seen | Skipped]]"

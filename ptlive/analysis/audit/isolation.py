@@ -14,6 +14,7 @@ import numpy as np
 from ptlive.analysis.audit.context import Context, has_leaves, part
 from ptlive.analysis.audit.finding import Place, Seen, Severity, Skipped
 from ptlive.analysis.audit.places import spans
+from ptlive.errors import PtliveError
 from ptlive.paging.select import Leaves, only
 
 if TYPE_CHECKING:
@@ -100,8 +101,12 @@ def global_pages(context: Context) -> Iterator[Seen | Skipped]:
         upper = tops.base >= np.uint64(1 << 63)
         mine = part(context.graph, (tops.space == kernel) & upper)
         theirs = part(context.graph, (tops.space == user) & upper)
-        va, last_va = spans(context, only(mine, _is_global))
-        user_va, user_last = spans(context, theirs)
+        try:
+            va, last_va = spans(only(mine, _is_global))
+            user_va, user_last = spans(theirs)
+        except PtliveError as error:  # no system's tables, and no end of regions
+            yield Skipped(str(error))
+            return
         places = [
             Place((kernel,), first, last)
             for first, last in _difference(va, last_va, user_va, user_last)

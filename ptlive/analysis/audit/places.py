@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,50 +20,101 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ptlive.analysis.audit.context import Context
-    from ptlive.arrays import U64, Bool
+    from ptlive.arrays import U8, U64, Bool, Index
     from ptlive.paging.graph import Graph
 
-# So many regions of one thing are looked at; what lies beyond is only counted.
-MOST = 1 << 16
-# Of a graph with more regions than can be held, so many pages stand for them.
-_PAGES = 1 << 10
+# A graph that reaches more pages than this, each by many paths on average, may have as many
+# regions: of a hostile one its first pages are told instead.
+_MANY = 1 << 22
+_PATHS = 16
+_FIRST = 1 << 10
 
 
-def places(context: Context, graph: Graph) -> tuple[list[Place], int]:
-    """Return the regions of a folded walk's leaves as places, and how many there are in all."""
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Regions of a folded walk's leaves, n rows; cut: whether there are more, uncounted.
+
+    pages: uint64[n, len(sizes)]; area: of the profile's, -1 for none
+    """
+
+    context: Context
+    graph: Graph
+    cut: bool
+    sizes: tuple[str, ...]
+    space: Index
+    va: U64
+    last_va: U64
+    pa: U64
+    pages: U64
+    rights: U64
+    attributes: U64
+    target: U8
+    times: U64
+    area: Index
+
+    def __len__(self) -> int:
+        return self.va.size
+
+    def bytes(self, rows: Index) -> int:
+        """Return how many bytes some rows are, as addresses count."""
+        size = (self.last_va[rows] - self.va[rows]).tolist()
+        return sum((a + 1) * b for a, b in zip(size, self.times[rows].tolist(), strict=True))
+
+    def places(self, rows: Index) -> tuple[Place, ...]:
+        """Return some rows as places."""
+        context = self.context
+        areas = context.profile.areas if context.profile else ()
+        roots = members(context.folded.roots)
+        lvl, entry_pa, entry = locate(self.graph, self.space[rows], self.va[rows])
+        columns: tuple[Sequence[Any], ...] = (  # in the order of a place's fields
+            [roots[space] for space in self.space[rows].tolist()],
+            self.va[rows].tolist(),
+            self.last_va[rows].tolist(),
+            self.pa[rows].tolist(),
+            [dict(_some(self.sizes, pages)) for pages in self.pages[rows].tolist()],
+            self.rights[rows].tolist(),
+            self.attributes[rows].tolist(),
+            [context.targets[code] for code in self.target[rows].tolist()],
+            [areas[at].name if at >= 0 else None for at in self.area[rows].tolist()],
+            lvl.tolist(),
+            entry_pa.tolist(),
+            entry.tolist(),
+            self.times[rows].tolist(),
+        )
+        return tuple(Place(*row) for row in zip(*columns, strict=True))
+
+
+def rows_of(context: Context, graph: Graph) -> Rows:
+    """Return the regions of a folded walk's leaves, none of which spans two areas."""
     areas = context.profile.areas if context.profile else ()
+    reached = graph.reached(Kind.LEAF)
+    if reached > _MANY and reached > _PATHS * graph.leaves:
+        return _first_pages(context, graph)
     ends = [end for area in areas for end in (area.va, area.last_va + 1)]
     cuts = np.array(sorted({end for end in ends if end >> 64 == 0}), dtype=np.uint64)
     try:
         found = regions(graph, context.target, fold=True, cuts=cuts if cuts.size else None)
-    except PtliveError:
-        return _single(context, graph), graph.reached(Kind.LEAF)
-    some = slice(0, MOST)
-    owner, va = found.owner[some], found.va[some]
-    lvl, entry_pa, entry = locate(graph, owner, va)
-    named = [areas[at].name if at >= 0 else None for at in area_of(areas, va).tolist()]
-    sizes = [size_name(bits) for bits in found.page_bits]
-    roots = members(context.folded.roots)
-    columns: tuple[Sequence[Any], ...] = (  # in the order of a place's fields
-        [roots[space] for space in owner.tolist()],
-        va.tolist(),
-        found.last_va[some].tolist(),
-        found.pa[some].tolist(),
-        [dict(_some(sizes, pages)) for pages in found.pages[some].tolist()],
-        found.rights[some].tolist(),
-        found.attributes[some].tolist(),
-        [context.targets[code] for code in found.target[some].tolist()],
-        named,
-        lvl.tolist(),
-        entry_pa.tolist(),
-        entry.tolist(),
-        found.times[some].tolist(),
+    except PtliveError:  # more than can be held
+        return _first_pages(context, graph)
+    return Rows(
+        context,
+        graph,
+        cut=False,
+        sizes=tuple(size_name(bits) for bits in found.page_bits),
+        space=found.owner,
+        va=found.va,
+        last_va=found.last_va,
+        pa=found.pa,
+        pages=found.pages,
+        rights=found.rights,
+        attributes=found.attributes,
+        target=found.target,
+        times=found.times,
+        area=area_of(areas, found.va),
     )
-    result = [Place(*row) for row in zip(*columns, strict=True)]
-    return result, len(found)
 
 
-def _some(sizes: list[str], pages: list[int]) -> Iterator[tuple[str, int]]:
+def _some(sizes: Sequence[str], pages: list[int]) -> Iterator[tuple[str, int]]:
     """Yield each size of which there are pages, and how many."""
     return ((name, count) for name, count in zip(sizes, pages, strict=True) if count)
 
@@ -72,33 +124,32 @@ def members(sets: Bool) -> list[tuple[int, ...]]:
     return [tuple(np.flatnonzero(one).tolist()) for one in sets]
 
 
-def _single(context: Context, graph: Graph) -> list[Place]:
-    """Return the first pages as places of their own."""
-    roots = members(context.folded.roots)
+def _first_pages(context: Context, graph: Graph) -> Rows:
+    """Return the first pages as regions of their own."""
     areas = context.profile.areas if context.profile else ()
-    result = []
-    for chunk in paths.leaves(graph, _PAGES):
-        targets = context.target(chunk.pa, chunk.bits.astype(np.uint64)).tolist()
-        named = area_of(areas, chunk.va).tolist()
-        for row in range(len(chunk)):
-            lvl, entry = int(chunk.lvl[row]), chunk.entry[row : row + 1]
-            result.append(
-                Place(
-                    roots[int(chunk.space[row])],
-                    int(chunk.va[row]),
-                    int(chunk.last_va[row]),
-                    int(chunk.pa[row]),
-                    {size_name(int(chunk.bits[row])): 1},
-                    int(chunk.rights[row]),
-                    int(fields.pack_attributes(graph.fmt, lvl, entry)[0]),
-                    context.targets[targets[row]],
-                    areas[named[row]].name if named[row] >= 0 else None,
-                    lvl,
-                    int(chunk.entry_pa[row]),
-                    int(entry[0]),
-                )
-            )
-    return result
+    first = next(iter(paths.leaves(graph, _FIRST)))
+    bits = np.unique(first.bits)
+    pages = (first.bits[:, None] == bits).astype(np.uint64)
+    attributes = np.zeros(len(first), dtype=np.uint64)
+    for lvl in np.unique(first.lvl).tolist():
+        here = first.lvl == lvl
+        attributes[here] = fields.pack_attributes(graph.fmt, lvl, first.entry[here])
+    return Rows(
+        context,
+        graph,
+        cut=True,
+        sizes=tuple(size_name(size) for size in bits.tolist()),
+        space=first.space,
+        va=first.va,
+        last_va=first.last_va,
+        pa=first.pa,
+        pages=pages,
+        rights=first.rights,
+        attributes=attributes,
+        target=context.target(first.pa, first.bits.astype(np.uint64)),
+        times=np.ones(len(first), dtype=np.uint64),
+        area=area_of(areas, first.va),
+    )
 
 
 def entries(context: Context, kind: Kind, limit: int) -> list[Place]:
@@ -126,8 +177,13 @@ def entries(context: Context, kind: Kind, limit: int) -> list[Place]:
     return result
 
 
-def spans(context: Context, graph: Graph) -> tuple[U64, U64]:
-    """Return the ends of the regions of linear addresses that some leaves map, sorted."""
+def spans(graph: Graph) -> tuple[U64, U64]:
+    """Return the ends of the regions of linear addresses that some leaves map, sorted.
+
+    Raises PtliveError if there are more than can be held.
+    """
+    if graph.reached(Kind.LEAF) > _MANY:
+        raise PtliveError("there are too many pages")
     found = regions(graph, lambda pa, _: np.zeros(pa.size, dtype=np.uint8))
     order = np.argsort(found.va)
     return found.va[order], found.last_va[order]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ptlive.analysis.audit.design import Design, explained
+import numpy as np
+
+from ptlive.analysis.audit.design import Design, designs, explained
 from ptlive.analysis.audit.finding import Finding, Severity, Skipped
-from ptlive.analysis.audit.places import places
+from ptlive.analysis.audit.places import Rows, rows_of
 from ptlive.analysis.audit.rules import RULES
 from ptlive.paging.format import Kind
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from ptlive.analysis.audit.context import Context
     from ptlive.analysis.audit.finding import Place, Rule, Seen
+    from ptlive.arrays import Index
 
 # So many places are kept of a finding.
 KEPT = 1000
@@ -82,39 +85,63 @@ def _findings(
     ignored: dict[str, int],
 ) -> Iterator[Finding]:
     """Yield a finding for each explanation of what was seen, and one for what has none."""
-    pages: int | None = None
-    if seen.graph is not None:
-        found, count = places(context, seen.graph)
-        if len(found) < count:
-            pages = seen.graph.reached(Kind.LEAF)
-    else:
-        found, count = list(seen.places), seen.count
-    groups: dict[Design | None, list[Place]] = {}
-    mine = [one for one in ignore if one.rule == rule.id]
-    for place in found:
-        if any(one.covers(place) for one in mine):
-            ignored[rule.id] = ignored.get(rule.id, 0) + place.times
-        else:
-            groups.setdefault(explained(context, rule, place), []).append(place)
-    beyond = count - len(found)  # these are not looked at: they are with what has no explanation
-    if beyond and not mine:
-        groups.setdefault(None, [])
     severity = rule.severity if seen.severity is None else seen.severity
-    for design, group in groups.items():
-        more = beyond if design is None else 0
+    mine = [one for one in ignore if one.rule == rule.id]
+    if seen.graph is None:
+        kept = [place for place in seen.places if not any(one.covers(place) for one in mine)]
+        left_out = len(seen.places) - len(kept)
+        _count(ignored, rule, left_out)
+        if kept:
+            yield Finding(
+                rule=rule,
+                severity=severity,
+                what=seen.what,
+                explanation=seen.why,
+                places=tuple(kept[:KEPT]),
+                regions=seen.count - left_out,
+                pages=sum(sum(place.pages.values()) for place in kept if place.pages),
+                bytes=sum(place.bytes for place in kept if place.pages),
+                roots=tuple(sorted({root for place in kept for root in place.roots})),
+                evidence=seen.evidence,
+            )
+        return
+    rows = rows_of(context, seen.graph)
+    told = np.ones(len(rows), dtype=np.bool_)
+    for one in mine:
+        told &= (rows.va < np.uint64(one.va)) | (rows.last_va > np.uint64(one.last_va))
+    _count(ignored, rule, int((~told).sum()))
+    sets = context.folded.roots
+    for design, group in _by_design(context, rule, rows, np.flatnonzero(told)):
+        here = np.flatnonzero(sets[np.unique(rows.space[group])].any(axis=0))
         yield Finding(
             rule=rule,
             severity=min(severity, design.severity) if design else severity,
             what=seen.what,
             explanation=design.text if design else seen.why,
-            places=tuple(group[:KEPT]),
-            regions=sum(place.times for place in group) + more,
-            pages=pages if pages is not None else sum(map(_pages, group)),
-            bytes=sum(place.bytes for place in group),
-            roots=tuple(sorted({root for place in group for root in place.roots})),
+            places=rows.places(group[:KEPT]),
+            regions=int(rows.times[group].sum()),
+            pages=seen.graph.reached(Kind.LEAF) if rows.cut else int(rows.pages[group].sum()),
+            bytes=rows.bytes(group),
+            roots=tuple(here.tolist()),
             evidence=seen.evidence,
+            cut=rows.cut,
         )
 
 
-def _pages(place: Place) -> int:
-    return sum(place.pages.values()) if place.pages else 0
+def _by_design(
+    context: Context, rule: Rule, rows: Rows, some: Index
+) -> Iterator[tuple[Design | None, Index]]:
+    """Yield the rows that one statement explains, each such group; and those that none does."""
+    rest = some
+    for design in designs(context, rule):
+        mine = rest[explained(context, design, rows, rest)]
+        if mine.size:
+            yield design, mine
+            rest = np.setdiff1d(rest, mine)
+    if rest.size:
+        yield None, rest
+
+
+def _count(ignored: dict[str, int], rule: Rule, number: int) -> None:
+    if number:
+        ignored[rule.id] = ignored.get(rule.id, 0) + number
