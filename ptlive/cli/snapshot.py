@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,10 @@ from ptlive.show.json import print_json
 from ptlive.show.progress import progress
 from ptlive.show.terminal import stdout
 from ptlive.target.process import orderly_signals
+from ptlive.target.saved_state import read_memory_types
 from ptlive.target.snapshot import describe
 from ptlive.verify.twins.fork import pkru_of
+from ptlive.wire.qmp import Qmp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,11 +40,14 @@ if TYPE_CHECKING:
     from ptlive.memory.ram_map import RamMap
     from ptlive.memory.snapshot.write import Writer
     from ptlive.space import AddressSpace
+    from ptlive.target.saved_state import SavedTypes
 
 _FRAME = np.uint64(1 << 12)
 # So many frames are thought of at once, 4 GB.
 _BATCH = 1 << 20
 _TORN = 1000
+# For a bundled guest's QMP, which nobody else should hold.
+_QMP_SECONDS = 1.0
 
 
 @click.command()
@@ -83,6 +89,7 @@ def snapshot(target: TargetOptions, file: Path, full: bool, force: bool) -> int:
             full=full and not lost,
             live=target.live,
             pkru=_pkru(connection, target),
+            memory_types=_memory_types(connection, target),
             roots=[{"root": hex(int(one.root[0])), "origin": one.origin} for one in spaces],
             notes=kept,
         )
@@ -117,7 +124,7 @@ def _spaces(
         return connection.spaces, []
     spaces, notes = [], []
     for cpu in connection.target.cpus:
-        own = replace(options, root=(f"vcpu:{cpu.vcpu}",))
+        own = replace(options, root=(f"vcpu:{cpu.vcpu}",), all_roots=False)
         try:
             spaces += wanted_spaces(connection.target, own)
         except PtliveError as error:
@@ -194,12 +201,31 @@ def _pkru(connection: Connection, options: TargetOptions) -> dict[int, int | Non
     known = {cpu.vcpu: cpu.pkru for cpu in connection.target.cpus}
     for cpu in () if options.live else connection.target.cpus:
         try:
-            own = replace(options, root=(f"vcpu:{cpu.vcpu}",))
+            own = replace(options, root=(f"vcpu:{cpu.vcpu}",), all_roots=False)
             (space,) = wanted_spaces(connection.target, own)
         except PtliveError:
             continue  # its paging is off
         known[cpu.vcpu] = pkru_of(connection.target, space, connection.running)
     return known
+
+
+def _memory_types(connection: Connection, options: TargetOptions) -> SavedTypes | None:
+    """Return what gives pages their memory types, where QEMU tells; see `_pkru`."""
+    target, guest = connection.target, connection.running
+    if target.file is not None:
+        return target.file.memory_types
+    if options.live:
+        return None
+    with ExitStack() as stack:
+        qmp = target.qmp
+        if qmp is None and guest is not None:
+            try:
+                qmp = stack.enter_context(Qmp(guest.qmp, timeout=_QMP_SECONDS))
+            except PtliveError:
+                return None
+        if qmp is None:
+            return None
+        return read_memory_types(qmp, target.cpus[0], target.journal.record_folder)
 
 
 def _summary(result: dict[str, Any], roots: int) -> str:

@@ -71,7 +71,13 @@ def open_file(path: Path, assume: Sequence[str] = ()) -> Target:
         accelerator=saved.accelerator,
         version=saved.version,
         memory_source=kind,
-        file=FileNotes((*saved.notes, *notes), missing, saved.full, _no_twin(kind, saved)),
+        file=FileNotes(
+            first=(*saved.notes, *notes),
+            missing=missing,
+            full=saved.full,
+            no_twin=_no_twin(kind, saved),
+            memory_types=saved.memory_types,
+        ),
     )
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ptlive.arrays import Memory
     from ptlive.memory.ram_map import Region
     from ptlive.memory.snapshot.missing import Missing
+    from ptlive.target.saved_state import SavedTypes
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Saved:
     """The guest as the file has it; what: the kind of file.
 
     answers: of QEMU's monitor, by command; full: whether all of its RAM is there
+    memory_types: of the first vCPU, if they are known
     """
 
     what: str
@@ -44,6 +46,7 @@ class Saved:
     version: str = "unknown"
     was_running: bool | None = None
     full: bool = True
+    memory_types: SavedTypes | None = None
     answers: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[tuple[str, str], ...] = ()
 
@@ -54,12 +57,14 @@ class FileNotes:
 
     first: what is known when it is opened; missing: knows what else once it was read
     no_twin: why no twin can be made of it, "" if one can
+    memory_types: PAT and MTRRs of the first vCPU, if they are known
     """
 
     first: tuple[tuple[str, str], ...]
     missing: Missing
     full: bool
     no_twin: str
+    memory_types: SavedTypes | None = None
 
     def late(self) -> tuple[tuple[str, str], ...]:
         """Return what is to be told once the memory was read."""

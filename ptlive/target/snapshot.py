@@ -16,6 +16,7 @@ from ptlive.memory.ram_map import Kind, Region
 from ptlive.target.cpu_model import cpu_option
 from ptlive.target.from_file_assumed import REGISTERS
 from ptlive.target.from_file_saved import Saved, SavedCpu
+from ptlive.target.saved_state import SavedTypes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +28,13 @@ if TYPE_CHECKING:
 # What tells whether a guest stood still, and what it is made of; see `still` and `layout`.
 _ASKED = ("info registers -a", "info lapic")
 # What a file may make us look at, one by one.
-_MOST_REGIONS, _MOST_CPUS, _MOST_NOTES, _LONGEST = 1 << 12, 1 << 12, 1 << 6, 1 << 12
+_MOST_MTRRS, _MOST_REGIONS, _MOST_CPUS, _MOST_NOTES, _LONGEST = (
+    1 << 8,
+    1 << 12,
+    1 << 12,
+    1 << 6,
+    1 << 12,
+)
 
 
 class _Recorder:
@@ -55,10 +62,14 @@ def describe(
     full: bool,
     live: bool,
     pkru: Mapping[int, int | None],
+    memory_types: SavedTypes | None = None,
     roots: Sequence[Mapping[str, str]],
     notes: Sequence[tuple[str, str]],
 ) -> dict[str, Any]:
-    """Return what a snapshot says of a guest; pkru: by vCPU, where it is known."""
+    """Return what a snapshot says of a guest.
+
+    pkru: by vCPU, where it is known; memory_types: of the first vCPU
+    """
     monitor = _Recorder(target.stub)
     with suppress(PtliveError):  # of a file, which has some of the answers or none
         monitor.monitor_many(_ASKED)
@@ -105,6 +116,14 @@ def describe(
             }
             for region in target.ram_map.regions
         ],
+        "memory_types": None
+        if memory_types is None
+        else {
+            "pat": hex(memory_types.pat),
+            "default": hex(memory_types.default),
+            "fixed": [hex(one) for one in memory_types.fixed],
+            "variable": [[hex(base), hex(mask)] for base, mask in memory_types.variable],
+        },
         "monitor": monitor.answers,
     }
 
@@ -136,6 +155,7 @@ def saved_of(snapshot: Snapshot) -> Saved:
             version=_text(about["qemu"]),
             was_running=_optional(about["was_running"], bool),
             full=about["full"] is True,
+            memory_types=_types(about.get("memory_types")),
             answers={_text(k): _text(v) for k, v in dict(about["monitor"]).items()},
             notes=tuple(notes),
         )
@@ -159,6 +179,15 @@ def _cpu(said: Mapping[str, Any]) -> SavedCpu:
         halted=_optional(said["halted"], bool),
         pkru=pkru,
     )
+
+
+def _types(said: Mapping[str, Any] | None) -> SavedTypes | None:
+    if said is None:
+        return None
+    fixed = tuple(_hex(one) for one in _listed(said, "fixed", _MOST_MTRRS))
+    pairs = [_checked(one, list) for one in _listed(said, "variable", _MOST_MTRRS)]
+    variable = tuple((_hex(base), _hex(mask)) for base, mask in pairs)
+    return SavedTypes(_hex(said["pat"]), _hex(said["default"]), fixed, variable)
 
 
 def _region(said: Mapping[str, Any]) -> Region:
