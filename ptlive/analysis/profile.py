@@ -24,7 +24,8 @@ def detect(
 ) -> Profile | None:
     """Return what is known of the system whose address space this is, None if nothing is.
 
-    graph: a walk of one root over everything; ram: (first, last) of the stretches of RAM
+    graph: a walk of one root, over any range; memory: what of the kernel's half has to be
+        seen is walked again; ram: (first, last) of the stretches of RAM
     insist: the name of a profile that is to be taken whatever the structure says
     """
     return detect_linux.detect(graph, memory, ram, insist=insist == "linux")

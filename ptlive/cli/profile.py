@@ -85,21 +85,23 @@ def _options(command: F, default: str | None, about: str) -> F:
 
 
 def profile_of(
-    connection: Connection, space: AddressSpace, graph: Graph, options: ProfileOptions
+    connection: Connection, space: AddressSpace, graph: Graph | None, options: ProfileOptions
 ) -> Profile | None:
     """Return what is known of the system that an address space belongs to.
 
-    graph: a walk of it; where that is not of everything, the whole is walked for this.
-    Ask it inside the `with` block of `connect`.
+    graph: a walk of it, over any range, if there is one: the kernel's half is walked again,
+    which is a matter of some hundred tables. Ask it inside the `with` block of `connect`.
     """
     if options.profile == "none":
         return None
     # So that a command that wants no profile does not pay for it.
     from ptlive.analysis.profile import detect, with_symbols
 
-    whole = graph if _is_whole(graph) else space.walk()
+    if graph is None or not graph.floors:
+        last = np.array([space.format.windows[-1].last_va], dtype=np.uint64)
+        graph = space.walk((last, last))
     insist = None if options.profile == "auto" else options.profile
-    found = detect(whole, space.memory, _ram(connection), insist=insist)
+    found = detect(graph, space.memory, _ram(connection), insist=insist)
     if options.symbols is None:
         return found
     if found is None:
@@ -129,19 +131,6 @@ def symbols_of(path: Path) -> Iterator[Symbols]:
         if len(data) > TEXT_LIMIT:
             raise PtliveError(f"{path} is no list of symbols: it is larger than 256M")
         yield parse_text(data, str(path))
-
-
-def _is_whole(graph: Graph) -> bool:
-    """Tell whether a walk was of everything that its format translates."""
-    tops, fmt = graph.tops, graph.fmt
-    if not graph.floors or tops.node.size < len(fmt.windows):
-        return False
-    nodes = graph.floors[0].nodes
-    ends = {
-        (int(base + nodes.first[node]), int(base + nodes.last[node]))
-        for base, node in zip(tops.base, tops.node, strict=True)
-    }
-    return all((window.va, window.last_va) in ends for window in fmt.windows)
 
 
 def _ram(connection: Connection) -> tuple[U64, U64]:

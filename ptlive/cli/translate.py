@@ -61,7 +61,7 @@ def translate(
         beyond = [space.beyond(va, length) for space in connection.spaces]
         asking = profile.profile != "none"
         known = [
-            profile_of(connection, space, space.walk(), profile) if asking else None
+            profile_of(connection, space, None, profile) if asking else None
             for space in connection.spaces
         ]
         changes = connection.changes()

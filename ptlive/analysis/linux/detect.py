@@ -52,7 +52,8 @@ def detect(
 ) -> Profile | None:
     """Return the profile of a Linux that this address space belongs to, None if it is none.
 
-    graph: a walk of one root over everything; memory: to walk on from other roots
+    graph: a walk of one root; memory: the kernel's half is walked from there again, and
+        from the root beside it
     ram: (first, last) of the stretches of RAM, if they are known
     insist: return the layout even if the structure does not show a Linux
     """
@@ -74,7 +75,10 @@ def detect(
 
 
 def _find(graph: Graph, memory: Memory, layout: Layout, ram: tuple[U64, U64] | None) -> _Found:
-    """Recognise what can be in one address space."""
+    """Recognise what can be in the address space of a graph's root."""
+    # A process may have millions of leaves that say nothing of the kernel.
+    window = graph.fmt.windows[-1]
+    graph = _walk(graph, memory, window.va, window.last_va)
     leaves = kernel_leaves(graph)
     areas: list[Area] = []
     last = layout.random_end - 1
@@ -116,14 +120,14 @@ def _kernel_half(
         return None
     other = root - USER_HALF
     window = graph.fmt.windows[-1]
-    upper = tuple(np.array([end], dtype=np.uint64) for end in (window.va, window.last_va))
     try:
-        kernel = walk(graph.fmt, memory, np.array([other], dtype=np.uint64), (upper[0], upper[1]))
+        kernel = _walk(graph, memory, window.va, window.last_va, other)
     except PtliveError:
         return None
+    own = _walk(graph, memory, window.va, window.last_va)
     shared = sum(
         np.intersect1d(ours.nodes.table, theirs.nodes.table).size
-        for ours, theirs in zip(graph.floors[1:], kernel.floors[1:], strict=False)
+        for ours, theirs in zip(own.floors[1:], kernel.floors[1:], strict=False)
     )
     found = _find(kernel, memory, layout, ram)
     if not found.enough or not shared:
@@ -177,10 +181,11 @@ def _mapped(graph: Graph, memory: Memory, slot: Slot) -> str:
     return f"{count:,} {'leaf' if count == 1 else 'leaves'}{again}"
 
 
-def _walk(graph: Graph, memory: Memory, va: int, last_va: int) -> Graph:
-    """Walk the same root over one range."""
+def _walk(graph: Graph, memory: Memory, va: int, last_va: int, root: int | None = None) -> Graph:
+    """Walk the same root, or another one, over one range."""
+    roots = np.array([_root(graph) if root is None else root], dtype=np.uint64)
     ends = np.array([va], dtype=np.uint64), np.array([last_va], dtype=np.uint64)
-    return walk(graph.fmt, memory, graph.floors[0].nodes.table[:1], ends)
+    return walk(graph.fmt, memory, roots, ends)
 
 
 def _root(graph: Graph) -> int:
