@@ -53,12 +53,26 @@ def absent_runs(graph: Graph, profile: Profile | None, limit: int) -> AbsentRuns
         looked += len(chunk)
         chosen = np.flatnonzero((chunk.kind == Kind.ABSENT) & (chunk.entry != 0))
         if chosen.size:
-            found.runs += _runs(graph, chunk.take(chosen), profile)
+            _join(found.runs, _runs(graph, chunk.take(chosen), profile))
         if looked >= LIMIT or len(found.runs) >= limit:
             found.complete = False
             break
     found.runs = found.runs[:limit]
     return found
+
+
+def _join(runs: list[AbsentRun], more: Iterator[AbsentRun]) -> None:
+    """Append runs, the first of which may go on with the last."""
+    for run in more:
+        last = runs[-1] if runs else None
+        same = last is not None and (
+            (last.space, last.last_va + 1, last.lvl, last.name)
+            == (run.space, run.va, run.lvl, run.name)
+        )
+        if last is not None and same:
+            runs[-1] = last._replace(last_va=run.last_va, entries=last.entries + run.entries)
+        else:
+            runs.append(run)
 
 
 def _runs(graph: Graph, some: Paths, profile: Profile | None) -> Iterator[AbsentRun]:

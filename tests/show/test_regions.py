@@ -6,11 +6,14 @@ import json
 
 import numpy as np
 
+from ptlive.analysis.areas import Area
 from ptlive.analysis.regions import Regions, regions
 from ptlive.arrays import u64
 from ptlive.paging.formats.x86_64 import make_levels
 from ptlive.paging.walk import walk
 from ptlive.show import regions as show
+from tests.analysis.test_regions import alike
+from tests.analysis.test_regions_fold import alternating, espfix
 from tests.paging.plain_ram import FRAME, PlainRam
 from tests.paging.tables import PS, PWU, RW, XD, P
 
@@ -80,3 +83,50 @@ def test_json_has_the_keys_of_its_schema() -> None:
     assert value[1]["attributes"]["PK"] == 2
     assert value[2]["target"] == "nothing"
     assert value[-1]["last_va"] == "0xffffffffffffffff"
+
+
+AREAS = (Area(0x1FF000, 0x7FFF_FFFF_FFFF, "user", "the\x1b lower half"),)
+
+
+def test_areas_stand_above_their_regions() -> None:
+    lines = "".join(show.text(found(), TARGETS, AREAS)).splitlines()
+    assert lines[1] == "in no known area: 1 region"
+    assert lines[2].startswith("0x0000000000000000  ")
+    assert lines[3].startswith("user: ")
+    assert lines[3].endswith(" regions in 0x00000000001ff000..0x00007fffffffffff")
+    told = "".join(show.text(found(), TARGETS, AREAS, verbose=True)).splitlines()
+    assert told[3].endswith("; the\\x1b lower half")
+    areas = [json.loads(row)["area"] for row in show.as_json(found(), TARGETS, AREAS)]
+    assert areas[:3] == [None, "user", "user"]
+
+
+def test_what_repeats_says_how_often_and_how_far_apart() -> None:
+    made = espfix()
+    made.map(0x40_0000, 0x7000 | PWU)
+    graph = walk(made.fmt, made.ram, made.roots)
+    folded = regions(graph, lambda pa, _: pa.astype(np.uint8) * np.uint8(0), fold=True)
+    lines = list(show.lines(folded, TARGETS))
+    assert lines[0].endswith("  physical  repeats")
+    assert lines[1].endswith("  nothing  0x7000")
+    assert " ".join(lines[2].split()) == (
+        "0xffffff0000000000 0xffffff0000000fff 4K 65536 x 4K rwx- nothing 0x1000 x65536 every 64K"
+    )
+    plain, repeating = map(json.loads, show.as_json(folded, TARGETS))
+    assert (plain["times"], plain["stride"]) == (1, None)
+    assert (repeating["times"], repeating["stride"]) == (65536, "0x10000")
+    assert repeating["pages"] == {"4K": 65536}
+
+
+def test_several_ways_to_repeat_are_told_from_the_inside_outwards() -> None:
+    assert show.repeats(((256, 0x2000), (3, 1 << 30))) == "x256 every 8K, x3 every 1G"
+    assert show.repeats(((31, 0),)) == "x31 at uneven distances"
+    assert show.repeats(()) == ""
+    ram = alternating(list(range(0, 512, 2)))
+    graph = walk(make_levels(4), ram, u64(0))
+    one = json.loads(next(iter(show.as_json(regions(graph, alike, fold=True), TARGETS))))
+    assert (one["times"], one["stride"]) == (128 * 256 * 256, None)
+    assert one["repeats"] == [
+        {"times": 256, "stride": "0x400000"},
+        {"times": 256, "stride": "0x80000000"},
+        {"times": 128, "stride": "0x10000000000"},
+    ]
