@@ -21,6 +21,7 @@ from ptlive.analysis.linux.layout import (
     T,
 )
 from ptlive.paging.fields import size_name
+from ptlive.paging.graph import ranges
 
 if TYPE_CHECKING:
     from ptlive.analysis.linux.leaves import KernelLeaves
@@ -160,10 +161,8 @@ def _top(graph: Graph) -> Index:
 
 def _covered(first: U64, last: U64) -> U64:
     """Return all numbers that lie in one of these ranges, ascending; ends included."""
-    longer = last > first
-    ranges = zip(first[longer].tolist(), last[longer].tolist(), strict=True)
-    more = [np.arange(a, b + 1, dtype=np.uint64) for a, b in ranges]
-    return np.unique(np.concatenate([first, *more]))
+    count = (last - first).astype(np.intp) + 1
+    return np.unique(ranges(first.astype(np.intp), count)).astype(np.uint64)
 
 
 def _full(leaves: KernelLeaves, base: int) -> U64:

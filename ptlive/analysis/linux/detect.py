@@ -136,7 +136,12 @@ def _kernel_half(
         f"user half of an isolated pair: {other:#x} beside it is a kernel's root, and they share "
         f"{shared} tables; what follows was seen there"
     )
-    return found, told
+    return _Found(found.root, tuple(map(_elsewhere, found.areas)), found.signs), told
+
+
+def _elsewhere(area: Area) -> Area:
+    """Say of an area that it was seen from the other half of a pair."""
+    return area._replace(evidence=f"in the kernel's half: {area.evidence}")
 
 
 def _entry_area(leaves: KernelLeaves) -> str | None:

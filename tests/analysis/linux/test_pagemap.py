@@ -94,4 +94,4 @@ def test_from_the_users_half_the_kernels_bases_are_known(
     kernel = walk(space.format, space.memory, u64(profile.root))
     other = detect(kernel, space.memory)
     assert other is not None
-    assert other.areas == profile.areas
+    assert [area[:3] for area in other.areas] == [area[:3] for area in profile.areas]
