@@ -141,7 +141,7 @@ def test_what_is_in_no_order_is_found_like_what_is() -> None:
     values = np.sort(random.integers(0, 1 << 40, module._CACHED + 5).astype(np.uint64))
     wanted = random.permutation(np.concatenate([values[::3], values[::3] + np.uint64(1)]))
     for side in ("left", "right"):
-        expected = [np.searchsorted(values, one, side) for one in wanted[:500]]  # type: ignore[call-overload]  # a literal
+        expected = [np.searchsorted(values, one, side) for one in wanted[:500]]
         assert module._ranks(values, wanted, side)[:500].tolist() == expected
     spans = Spans(values, values)
     assert spans.touch(wanted, wanted)[:500].tolist() == np.isin(wanted[:500], values).tolist()
