@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
+import numpy as np
 
 from ptlive.cli.hold import hold
 from ptlive.cli.place import find_place
@@ -114,6 +115,9 @@ def connect(options: TargetOptions, *, let_run: bool = False) -> Iterator[Connec
         if witness is not None:
             target = replace(target, memory=FrameCache(witness))
         spaces = wanted_spaces(target, options, scanned)
+        if target.file is not None:
+            roots = np.concatenate([np.zeros(0, np.uint64), *(space.root for space in spaces)])
+            target.file.check_roots(target.memory, roots)
         notes = _notes(target, spaces, options)
         connection = Connection(target, place.guest, spaces, place.name, notes, scanned, witness)
         for _, text in connection.notes:

@@ -102,12 +102,11 @@ def cpu_states(
         cpus = [SavedCpu(1, {"cr0": 0x8001_0001})]
     notes = []
     for name, value in assumed.values.items():
-        text = "yes" if name == "gbpages" and value else "no" if name == "gbpages" else hex(value)
         told = _TOLD.get(name, name.upper())
         was = {_known(cpu, name) for cpu in cpus}
-        held = ", ".join(sorted(hex(one) for one in was if one is not None))
+        held = ", ".join(sorted(_text(name, one) for one in was if one is not None))
         why = f"the file has {held}" if held else "it is not in the file"
-        notes.append(("assumed", f"{told} is assumed to be {text}: {why}"))
+        notes.append(("assumed", f"{told} is assumed to be {_text(name, value)}: {why}"))
     found, guessed = [], set()
     for cpu in cpus:
         registers = dict(cpu.registers)
@@ -122,6 +121,12 @@ def cpu_states(
             text = f"EFER is not in the file: assumed {names or 'nothing set'} ({efer:#x})"
             notes.append(("assumed", f"{text}; --assume efer=VALUE tells it"))
     return tuple(found), notes
+
+
+def _text(name: str, value: int) -> str:
+    if name == "gbpages":
+        return "yes" if value else "no"
+    return str(value) if name == "maxphyaddr" else hex(value)
 
 
 def _known(cpu: SavedCpu, name: str) -> int | None:

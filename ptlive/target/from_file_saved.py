@@ -5,13 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from ptlive.errors import PtliveError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ptlive.arrays import Memory
+    from ptlive.arrays import U64, Memory
     from ptlive.memory.ram_map import Region
     from ptlive.memory.snapshot.missing import Missing
     from ptlive.target.saved_state import SavedTypes
+
+
+_ENTRY, _SHIFT = 8, np.uint64(12)
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,19 @@ class FileNotes:
     full: bool
     no_twin: str
     memory_types: SavedTypes | None = None
+
+    def check_roots(self, memory: Memory, roots: U64) -> None:
+        """Raise PtliveError for a root table that is not in the file; roots: uint64[n].
+
+        memory: what the tables are read with. Of one that lies in no memory the walk tells.
+        """
+        memory.read(roots, _ENTRY)
+        absent = roots[np.isin(roots >> _SHIFT, self.missing.frames)]
+        if len(absent):
+            raise PtliveError(
+                f"the root table {int(absent[0]):#x} is not in the file"
+                + (", which has the tables of other roots" if not self.full else "")
+            )
 
     def late(self) -> tuple[tuple[str, str], ...]:
         """Return what is to be told once the memory was read."""
