@@ -78,6 +78,7 @@ def _memory(_ctx: click.Context, _param: click.Parameter, value: str | None) -> 
     metavar="TEXT",
     help="linux: more for the kernel's command line, as pti=on.",
 )
+@click.option("--uefi", is_flag=True, help="linux: boot by UEFI firmware.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.argument("extra", metavar="[-- QEMU OPTION...]", nargs=-1, type=click.UNPROCESSED)
 def start(
@@ -91,6 +92,7 @@ def start(
     kernel: Path | None,
     release: str | None,
     append: tuple[str, ...],
+    uefi: bool,
     as_json: bool,
     extra: tuple[str, ...],
 ) -> int:
@@ -107,7 +109,7 @@ def start(
     kernel tells about those pages (`ptlive guest witness`), and stays in user mode, so
     that CR3 is its root and PKRU its own.
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
-    made = _recipe(kind, order, kernel, release, append)
+    made = _recipe(kind, order, kernel, release, append, uefi)
     machine = Machine(
         levels=int(levels) if levels else made.levels[0],
         accel=accel,
@@ -147,9 +149,16 @@ def _recipe(
     kernel: Path | None,
     release: str | None,
     append: tuple[str, ...],
+    uefi: bool,
 ) -> Recipe:
     """Return the recipe of what was asked for. Raises PtliveError for what does not fit."""
-    given = {"--map": order, "--kernel": kernel, "--release": release, "--append": append}
+    given = {
+        "--map": order,
+        "--kernel": kernel,
+        "--release": release,
+        "--append": append,
+        "--uefi": uefi,
+    }
     if not any(given.values()):
         return recipe(kind)
     if kind != linux.RECIPE.name:
@@ -160,6 +169,7 @@ def _recipe(
         kernel=kernel,
         append=" ".join(append),
         release=release or "",
+        uefi=uefi,
     )
 
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ptlive.errors import PtliveError
-from ptlive.guests import apt, debian, initramfs, mapper
+from ptlive.guests import apt, debian, initramfs, mapper, ovmf
 from ptlive.guests.recipe import Boot, Recipe
 
 if TYPE_CHECKING:
@@ -81,21 +81,25 @@ def recipe(
     kernel: Path | None = None,
     append: str = "",
     release: str = "",
+    uefi: bool = False,
 ) -> Recipe:
     """Return the recipe of a Linux guest that differs from the usual one.
 
     `order` is what it is to map for itself; `release` the Debian release whose kernel
     it boots, "" for the system's own; `kernel` another bzImage than Debian's; `append`
-    goes behind the usual kernel command line. Preparing it raises PtliveError if the
-    kernel is none, or not to be had, or the command line cannot be one. Raises
-    PtliveError for two kernels at once, and for what is no release.
+    goes behind the usual kernel command line; `uefi`: it is booted by UEFI firmware.
+    Preparing it raises PtliveError if the kernel is none, or not to be had, or the
+    command line cannot be one. Raises PtliveError for two kernels at once, and for what
+    is no release.
     """
     if kernel and release:
         raise PtliveError("--kernel and --release both say which kernel to boot: give one")
     apt.check_release(release)
     made = replace(
         RECIPE,
-        prepare=partial(_prepare, order=order, kernel=kernel, append=append, release=release),
+        prepare=partial(
+            _prepare, order=order, kernel=kernel, append=append, release=release, uefi=uefi
+        ),
     )
     if order is None:
         return made
@@ -109,6 +113,7 @@ def _prepare(
     kernel: Path | None = None,
     append: str = "",
     release: str = "",
+    uefi: bool = False,
 ) -> Boot:
     words = [_COMMAND_LINE]
     if order:
@@ -134,6 +139,7 @@ def _prepare(
         initrd=initrd,
         append=line,
         swap=order.swap if order else 0,
+        firmware=ovmf.firmware(progress) if uefi else None,
         without=_WITHOUT,
     )
 

@@ -13,11 +13,16 @@ from ptlive.guests.recipe import Boot, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+
+
+def firmware(progress: Callable[[str], None]) -> Path:
+    """Return the firmware, code and variables in one: changed variables stay in memory."""
+    return debian.provide("ovmf", "usr/share/ovmf/OVMF.fd", progress)
 
 
 def _prepare(progress: Callable[[str], None]) -> Boot:
-    # Code and variables in one: changed variables stay in memory, and nothing is written.
-    return Boot(firmware=debian.provide("ovmf", "usr/share/ovmf/OVMF.fd", progress))
+    return Boot(firmware=firmware(progress))
 
 
 RECIPE = Recipe(

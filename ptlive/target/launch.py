@@ -29,6 +29,8 @@ _START_SECONDS = 20.0
 QUIT_SECONDS = 3.0
 
 _CR4_LA57 = 1 << 12
+# Control sequences of a terminal (ECMA-48, 5.4): firmware clears the screen before a kernel speaks.
+_CURSOR = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 
 def _silent(_line: str) -> None:
@@ -151,12 +153,12 @@ def _last_words(guest: Guest) -> str:
 
 
 def _lines(path: Path) -> list[str]:
-    """Return the finished lines of a log, without the spaces around them."""
+    """Return the lines of a log, without the spaces around them and what moves a cursor."""
     try:
         text = path.read_text(errors="replace")
     except OSError:
         return []
-    return [line.strip() for line in text.split("\n")]
+    return [line.strip() for line in _CURSOR.sub("", text).split("\n")]
 
 
 def wait_ready(guest: Guest, recipe: Recipe, *, seconds: float | None = None) -> str:

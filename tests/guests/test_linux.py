@@ -99,6 +99,14 @@ def test_what_is_no_release_is_refused(release: str) -> None:
     assert str(told.value).isprintable()
 
 
+def test_by_uefi_the_firmware_is_there_beside_the_kernel(asked: list[str]) -> None:
+    boot = prepared(linux.recipe(uefi=True))
+    assert asked[-1] == "ovmf"
+    assert boot.firmware
+    assert boot.kernel
+    assert prepared(linux.RECIPE).firmware is None
+
+
 def test_two_kernels_are_refused(tmp_path: Path) -> None:
     with pytest.raises(PtliveError, match="give one"):
         linux.recipe(kernel=tmp_path, release="bookworm-backports")

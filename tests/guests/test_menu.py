@@ -26,6 +26,7 @@ def test_it_is_built_where_there_is_a_source(checkout: Path) -> None:
     (checkout / "Makefile").write_text("all:\n\techo built > ../menu.elf\n")
     told: list[str] = []
     boot = recipe("menu").prepare(told.append)
+    assert boot.kernel
     assert boot.kernel.read_text() == "built\n"
     assert boot.symbols == boot.kernel
     assert told == ["building the menu guest"]

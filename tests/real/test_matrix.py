@@ -39,6 +39,15 @@ def test_several_cpus(release: str) -> None:
 
 
 @pytest.mark.parametrize("release", ["", BACKPORTS], ids=["6.1", "6.12"])
+@pytest.mark.parametrize("isolated", [False, True], ids=["", "isolated"])
+def test_booted_by_uefi(release: str, isolated: bool) -> None:
+    """The kernel has one more root, for the firmware's services."""
+    with booted(release=release, isolated=isolated, uefi=True) as world:
+        assert "efi_mm" in world.kernel.roots
+        checks.check_all(world)
+
+
+@pytest.mark.parametrize("release", ["", BACKPORTS], ids=["6.1", "6.12"])
 def test_without_randomised_addresses(release: str) -> None:
     with booted(release=release, append="nokaslr") as world:
         checks.check_all(world)

@@ -53,6 +53,7 @@ def booted(
     release: str = "",
     cpus: int = 1,
     append: str = "",
+    uefi: bool = False,
 ) -> Iterator[World]:
     """Boot a guest, ask it, and stop it in the mapper's loop, so that nothing changes any more."""
     made = linux.recipe(
@@ -60,6 +61,7 @@ def booted(
         append=f"pti={'on' if isolated else 'off'} {append}".strip(),
         kernel=kernel,
         release=release,
+        uefi=uefi,
     )
     with launch.temporary(made, Machine(levels=levels, memory=memory, cpus=cpus)) as guest:
         # The shell touches more of itself after its first command than after the next ones.

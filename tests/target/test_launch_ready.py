@@ -57,6 +57,11 @@ def test_a_line_is_waited_for_until_it_is_whole(tmp_path: Path) -> None:
         launch.wait_ready(saying(tmp_path, "x\nup: levels=5", 5), SAYING)
 
 
+def test_what_moves_a_cursor_is_no_part_of_a_line(tmp_path: Path) -> None:
+    said = "\x1b[=3h\x1b[2J\x1b[01;01Hup: levels=5 a\n"
+    assert launch.wait_ready(saying(tmp_path, said, 5), SAYING) == "up: levels=5 a"
+
+
 def test_a_screen_has_no_lines(tmp_path: Path) -> None:
     recipe = replace(SAYING, ready=r"now (?P<levels>\d)", whole_lines=False)
     assert launch.wait_ready(saying(tmp_path, "\x1b[2Jit is now 4 \x1b[1;1H", 4), recipe) == "now 4"
