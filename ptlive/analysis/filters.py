@@ -14,7 +14,7 @@ import numpy as np
 from ptlive.errors import PtliveError
 from ptlive.paging import rights
 from ptlive.paging.fields import size_name
-from ptlive.paging.format import Kind
+from ptlive.paging.format import NEVER, Kind
 from ptlive.paging.select import Leaves, only
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def check(fmt: Format, wanted: Filter) -> None:
         if value is not None and value >> widths[name]:
             most = (1 << widths[name]) - 1
             raise PtliveError(f"{name} is at most {most}, and never {value}")
-    sizes = {level.shift for level in fmt.levels}
+    sizes = {level.shift for level in fmt.levels if level.leaf != NEVER}
     # A format that groups entries says only with them how large its leaves are.
     if not any(level.leaf_bits for level in fmt.levels):
         for bits in wanted.sizes:
