@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from ptlive.analysis.fold import groups
 from ptlive.paging import fields, paths
 from ptlive.paging.format import Kind
 from ptlive.paging.graph import ranges
@@ -133,6 +134,32 @@ def _find(graph: Graph, spans: Spans, limit: int) -> Found:
     listed[few] = count[few].astype(np.intp)
     listed[many[:MOST_HEAVY]] = limit
     return Found(count, _runs(parts), listed)
+
+
+def united(found: Found, sets: Bool) -> tuple[Found, Bool]:
+    """Make one row of mappings by one entry that several sets of roots have.
+
+    They lead there by different tables. Returns the sets that the rows are of then, and
+    counts the mappings that are listed so.
+    """
+    rows = found.mappings
+    if sets.shape[1] < 2:
+        return found, sets
+    keys = (rows.span, rows.va, rows.last_va, rows.entry_pa, rows.rights)
+    which, first = groups(*keys)
+    if first.size == len(rows):
+        return found, sets
+    joined = np.zeros((first.size, sets.shape[1]), dtype=np.bool_)
+    np.logical_or.at(joined, which, sets[rows.space])
+    distinct, space = np.unique(joined, axis=0, return_inverse=True)
+    order = np.argsort(first)  # as the rows were
+    kept = dataclasses.replace(rows.take(first[order]), space=space.reshape(-1)[order])
+    again = np.ones(len(rows), dtype=np.bool_)
+    again[first] = False
+    fewer = np.zeros(len(found.count), dtype=np.intp)
+    np.add.at(fewer, rows.span[again], rows.pages[again])
+    count = found.count - fewer.astype(np.uint64)
+    return Found(count, kept, found.listed - fewer), distinct
 
 
 def counts(graph: Graph, spans: Spans) -> U64:

@@ -67,13 +67,13 @@ def fold(graph: Graph) -> Folded:
     child = np.asarray(floor.child)[edge]
     place = floor.entry_address(floor.position[edge], floor.node[edge])
     alone = np.where(child < 0, place, np.uint64(0))
-    alike, first = _groups(tops.number[top], tops.base[top], floor.index(edge), child, alone)
+    alike, first = groups(tops.number[top], tops.base[top], floor.index(edge), child, alone)
     words = _sets(first.size, count)
     _join(words, alike, _one_bit(tops.space, count)[top])
     which, sets = _distinct_sets(words)
     # One of those that are alike stands for them all.
     kept, top = edge[first], top[first]
-    node, head = _groups(which, tops.number[top], tops.base[top])
+    node, head = groups(which, tops.number[top], tops.base[top])
     heads = top[head]
     old = tops.node[heads]
     start = np.zeros(head.size + 1, dtype=np.intp)
@@ -125,7 +125,7 @@ def tables(graph: Graph) -> Tables:
         if depth:
             members = _handed_down(graph.floors[depth - 1], members, floor.nodes.table.size)
         some = np.flatnonzero(floor.readable)
-        which, first = _groups(floor.nodes.table[some])
+        which, first = groups(floor.nodes.table[some])
         roots = _sets(first.size, count)
         _join(roots, which, members[some])
         paths = np.zeros(first.size, dtype=np.uint64)
@@ -185,7 +185,7 @@ def _recounted(floors: list[Floor]) -> list[Floor]:
     return result
 
 
-def _groups(*columns: Index | U64) -> tuple[Index, Index]:
+def groups(*columns: Index | U64) -> tuple[Index, Index]:
     """Return each row's number among the distinct ones, and the first row of each number.
 
     Numbers ascend by the columns, the first of them before the second.
@@ -221,7 +221,7 @@ def _join(sets: U64, row: Index, more: U64) -> None:
 
 def _distinct_sets(sets: U64) -> tuple[Index, U64]:
     """Return which of the distinct sets each one is, and these, the largest first."""
-    which, first = _groups(*sets.T)
+    which, first = groups(*sets.T)
     distinct = sets[first]
     size = _as_bool(distinct, sets.shape[1] * _WORD).sum(axis=1)
     order = np.argsort(-size, kind="stable")

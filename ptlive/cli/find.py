@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -92,7 +93,7 @@ def find_(
     if target.json:
         notes = [("no-translation", line) for line in absent]
         envelope = connection.envelope("find", _by_root(connection, groups, spans), notes, changes)
-        print_json({**envelope, "found": [one for a in answers for one in show.as_json(a)]})
+        print_json({**envelope, "found": chain.from_iterable(map(show.as_json, answers))})
     else:
         for group, answer in zip(groups, answers, strict=True):
             if len(groups) > 1:
@@ -161,6 +162,7 @@ def _answer(group: Together, spans: Spans, areas: tuple[Area, ...], limit: int) 
     both = analysis.pairs(spans, spans_of(group.graph.fmt, known))
     for span, table in zip(*(rows.tolist() for rows in both), strict=True):
         table_of.setdefault(span, []).append(table)
+    found, sets = analysis.united(analysis.find(folded.graph, spans, limit), folded.roots)
     codes = space.target_of(spans.first, np.zeros(len(spans), dtype=np.uint64))
     mixed = ~space.ram_map.uniform(spans.first, spans.last)
     names = [
@@ -170,13 +172,13 @@ def _answer(group: Together, spans: Spans, areas: tuple[Area, ...], limit: int) 
     return show.Answer(
         fmt=group.graph.fmt,
         spans=spans,
-        found=analysis.find(folded.graph, spans, limit),
+        found=found,
         targets=names,
         places=space.ram_map.names_of(spans.first),
         tables=known,
         table_of=table_of,
         roots=[hex(int(space.root[0])) for space in group.spaces],
-        sets=folded.roots,
+        sets=sets,
         areas=areas,
     )
 

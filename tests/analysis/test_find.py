@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ptlive.analysis import find as module
-from ptlive.analysis.find import Spans, by_space, find, mapping, pairs
+from ptlive.analysis.find import Spans, by_space, find, mapping, pairs, united
 from ptlive.analysis.fold import fold, tables
 from ptlive.arrays import u64
 from ptlive.paging.format import Kind
@@ -241,3 +241,20 @@ def test_only_the_leaves_that_map_a_stretch_stay() -> None:
     graph = walk(made.fmt, made.ram, made.roots)
     some = mapping(graph, Spans(u64(0x7100_0000), u64(0x7100_0000)))
     assert [row[VA] for row in listing.leaves(made.fmt, some)] == [KERNEL]
+
+
+def test_roots_that_reach_one_entry_by_different_tables_are_told_together() -> None:
+    made, other = two_processes()
+    # The second root has tables of its own down to the kernel's last table.
+    ram, table = made.ram, made.ram.value(made.root + 8 * 256) & ~0xFFF
+    copy = made.table()
+    ram.table(copy)[:] = ram.table(table)
+    ram.write(other + 8 * 256, copy | P | RW)
+    folded = fold(walk(made.fmt, made.ram, u64(made.root, other)))
+    spans = Spans(u64(0x7100_0000, 0x7200_0000), u64(0x7100_0000, 0x7200_0000))
+    found = find(folded.graph, spans, 10)
+    assert found.count.tolist() == [2, 1]
+    once, sets = united(found, folded.roots)
+    assert once.count.tolist() == once.listed.tolist() == [1, 1]
+    assert once.mappings.va.tolist() == [KERNEL, 0x1000]
+    assert sets[once.mappings.space].tolist() == [[True, True], [False, True]]
