@@ -41,7 +41,8 @@ _BASES = {
 }
 # CONFIG_PHYSICAL_ALIGN: the image is moved by multiples of it.
 _STEP = 1 << 21
-_BANNER, _BEGINNING = "linux_banner", b"Linux version "
+# The banner begins with the release, and after so many bytes the compiler is named.
+_BANNER, _BEGINNING, _LENGTH = "linux_banner", b"Linux version ", 96
 # NR_CPUS can be no more (CONFIG_MAXSMP).
 _CPUS = 8192
 # A module's function is no larger.
@@ -85,8 +86,20 @@ class _Guest:
         self.root = np.array([root], dtype=np.uint64)
 
     def read(self, va: int, length: int) -> bytes | None:
-        """Read bytes that do not cross a page; None if they are not there."""
-        found = translate(self.fmt, self.memory, self.root, np.array([va], dtype=np.uint64))
+        """Read bytes; None if one of their pages is not there."""
+        data = b""
+        while len(data) < length:
+            at = va + len(data)
+            piece = self._piece(at, min(length - len(data), FRAME - at % FRAME))
+            if piece is None:
+                return None
+            data += piece
+        return data
+
+    def _piece(self, va: int, length: int) -> bytes | None:
+        """Read bytes of one page."""
+        address = np.array([va % (1 << 64)], dtype=np.uint64)
+        found = translate(self.fmt, self.memory, self.root, address)
         if not found.mapped[0]:
             return None
         data, valid = self.memory.read(found.pa, length)
@@ -133,13 +146,12 @@ def _banner(symbols: Symbols, guest: _Guest) -> str | bool | None:
     va = symbols.value(_BANNER)
     if va is None:
         return None
-    length = min(FRAME - va % FRAME, 96)
-    there = guest.read(va, length)
-    if there is None or length < len(_BEGINNING):
+    there = guest.read(va, _LENGTH)
+    if there is None:
         return None
     if not there.startswith(_BEGINNING):
         return False
-    held = symbols.contents(va - symbols.slide, length) if symbols.contents else b""
+    held = symbols.contents(va - symbols.slide, _LENGTH) if symbols.contents else b""
     if held and held != there:
         return False
     words = there.removeprefix(_BEGINNING).split(b" ")[0]

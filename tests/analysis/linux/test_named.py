@@ -100,6 +100,14 @@ def test_how_far_it_was_moved_is_found(levels: int, slide: int) -> None:
     assert profile.name_of(IMAGE + slide + 16 * M) is None
 
 
+def test_a_banner_may_cross_into_the_next_page() -> None:
+    kernel = Kernel()
+    moved = SYMBOLS | {"linux_banner": IMAGE + 6 * M + 0x4FF0}
+    at = moved["linux_banner"] - IMAGE
+    kernel.memory.image.data[at : at + len(BANNER)] = np.frombuffer(BANNER, np.uint8)
+    assert "6.1.0-made" in kernel.named(listed(moved)).evidence[-1]
+
+
 def test_parts_are_told_on_any_byte() -> None:
     parts = {part.name: part for part in Kernel().named(listed(SYMBOLS)).parts}
     moved = IMAGE + SLIDE
