@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -153,27 +154,35 @@ def _first_pages(context: Context, graph: Graph) -> Rows:
 
 
 def entries(context: Context, kind: Kind, limit: int) -> list[Place]:
-    """Return the first entries of a kind of hole as places; those alike side by side as one."""
+    """Return the first entries of a kind of hole that is not merely absent, as places."""
     roots = members(context.folded.roots)
     areas = context.profile.areas if context.profile else ()
+    others = {Kind.MALFORMED, Kind.UNREADABLE} - {kind}
+    floors = [floor.without(np.isin(floor.kind, list(others))) for floor in context.whole.floors]
     result: list[Place] = []
-    for chunk in paths.bad(context.whole):
-        rows = np.flatnonzero(chunk.kind == kind)[: limit - len(result)]
-        named = area_of(areas, chunk.va[rows]).tolist()
-        for row, area in zip(rows.tolist(), named, strict=True):
-            result.append(
-                Place(
-                    roots[int(chunk.space[row])],
-                    int(chunk.va[row]),
-                    int(chunk.last_va[row]),
-                    area=areas[area].name if area >= 0 else None,
-                    level=int(chunk.lvl[row]),
-                    entry_pa=int(chunk.entry_pa[row]),
-                    entry=int(chunk.entry[row]),
-                )
+    for chunk in paths.bad(dataclasses.replace(context.whole, floors=floors), limit):
+        rows = zip(
+            chunk.space.tolist(),
+            chunk.va.tolist(),
+            chunk.last_va.tolist(),
+            area_of(areas, chunk.va).tolist(),
+            chunk.lvl.tolist(),
+            chunk.entry_pa.tolist(),
+            chunk.entry.tolist(),
+            strict=True,
+        )
+        result += [
+            Place(
+                roots[space],
+                va,
+                last_va,
+                area=areas[area].name if area >= 0 else None,
+                level=lvl,
+                entry_pa=entry_pa,
+                entry=entry,
             )
-        if len(result) >= limit:
-            break
+            for space, va, last_va, area, lvl, entry_pa, entry in rows
+        ]
     return result
 
 
