@@ -107,8 +107,8 @@ def _waste(one: Statistics) -> Iterator[str]:
             above = one.fmt.level(each.lvl + 1)
             size = each.bytes // each.tables * each.mergeable
             yield (
-                f"{words.count(each.mergeable, 'table')} of {one.fmt.level(each.lvl).spec}s could "
-                f"be a page of {size_name(above.shift)} each, and {_bytes(size)} less of tables"
+                f"{words.count(each.mergeable, 'table')} of {one.fmt.level(each.lvl).spec}s, "
+                f"{_bytes(size)}, could each be a page of {size_name(above.shift)} instead"
             )
 
 
