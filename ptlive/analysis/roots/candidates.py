@@ -45,10 +45,14 @@ class Candidates:
 
         Tables that refer to themselves (for a window on the tables) are alike in that.
         """
-        level = self.fmt.level(self.fmt.top)
-        table = level.table_address(self.entry)
+        return self.identity_at(np.arange(self.entry.shape[1]))
+
+    def identity_at(self, columns: Index) -> U64:
+        """Return `identity` of the entries in some columns."""
+        entry = self.entry[:, columns]
+        table = self.fmt.level(self.fmt.top).table_address(entry)
         own = np.where(table == self.address[:, None], table, np.uint64(0))
-        return halves.identity(self.fmt, self.entry) & ~own
+        return halves.identity(self.fmt, entry) & ~own
 
     @property
     def lower(self) -> U64:

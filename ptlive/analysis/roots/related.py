@@ -60,9 +60,10 @@ def related_to(search: Search, addresses: U64, references: Sequence[U64]) -> tup
         done += len(data)
         some = Candidates(fmt, here, halves.entries(fmt, data))
         is_related = np.isin(here, u64(*search.used))
-        if references:
-            share, used = best_share(some, references)
-            is_related |= (share.same > 0) & (2 * share.same >= used)
+        for one in references:
+            used = np.flatnonzero(one)
+            alike = some.identity_at(used + halves.split(fmt)) == one[used]
+            is_related |= 2 * np.count_nonzero(alike, axis=1) >= used.size
         is_related &= valid
         many += int(is_related.sum())
         if many <= MOST_RELATED:
