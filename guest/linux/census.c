@@ -8,6 +8,7 @@
 #include "tasks.h"
 #include "text.h"
 
+/* A line of each_line() has room for a name of this length behind the rest. */
 enum { MOST_PROCESSES = 4096, ENTRIES = 8192, NAME = 80 };
 
 /* PF_KTHREAD, include/linux/sched.h; /proc/PID/stat shows the flags. */
@@ -40,7 +41,9 @@ static void mapping_line(char *line)
 	for (uint64_t page = va; page < end; page += n * PAGE) {
 		uint64_t wanted = (end - page) / PAGE;
 
-		n = read_at(pagemap, entries, (wanted < ENTRIES ? wanted : ENTRIES) * 8, page / PAGE * 8) / 8;
+		if (wanted > ENTRIES)
+			wanted = ENTRIES;
+		n = read_at(pagemap, entries, wanted * 8, page / PAGE * 8) / 8;
 		if (n <= 0)
 			break;
 		for (long i = 0; i < n; i++) {
@@ -55,7 +58,7 @@ static void mapping_line(char *line)
 				say("at pid=%u va=%16x pfn=%14x", pid, page + i * PAGE, pfn);
 		}
 	}
-	line[name - line + NAME < 255 ? name - line + NAME : 255] = 0;
+	line[name - line + NAME] = 0;
 	say("mapping pid=%u va=%16x last=%16x prot=%s present=%u swapped=%u weighted=%16x name=%s;",
 	    pid, va, end - 1, prot, present, swapped, weighted, name);
 }

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # TCG on a busy computer: the first line comes when the guest has read all of its symbols.
 _SILENCE = 60.0
+# A guest that never stops talking is not waited for.
+_LONGEST = 600.0
 _MOST = 64 << 20
 
 
@@ -52,6 +54,7 @@ def ask(guest: Guest, command: str, *, silence: float = _SILENCE) -> str:
 
 def _until(serial: socket.socket, mark: bytes, silence: float) -> bytes:
     said = bytearray()
+    deadline = time.monotonic() + _LONGEST
     while True:
         serial.settimeout(silence)
         more = serial.recv(1 << 16)
@@ -59,7 +62,7 @@ def _until(serial: socket.socket, mark: bytes, silence: float) -> bytes:
             raise OSError("it closed the connection")
         searched = max(len(said) - len(mark), 0)
         said += more
-        if len(said) > _MOST:
+        if len(said) > _MOST or time.monotonic() > deadline:
             raise OSError("it says too much")
         if mark in said[searched:]:
             return bytes(said)
