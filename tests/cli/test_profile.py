@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ptlive.cli.connect import connect
+from ptlive.cli.options import TargetOptions
+from ptlive.cli.profile import ProfileOptions, profile_of
 from tests.guests.prompt import at_the_prompt
 
 if TYPE_CHECKING:
@@ -34,6 +37,20 @@ def test_a_profile_may_be_insisted_on(ptlive: Callable[..., Done]) -> None:
     done = ptlive("translate", "--gdb", "x:1", VA, "--profile", "linux", "--json")
     (one,) = json.loads(done.out)["roots"][0]["result"]["translations"]
     assert (one["area"], one["symbol"], one["not_present"]) == ("user", None, None)
+
+
+@pytest.mark.qemu
+def test_processes_have_the_kernels_half_in_common(linux_guest: Guest) -> None:
+    asked = TargetOptions(
+        guest=linux_guest.name, gdb=None, qmp=None, root=(), vcpu=1, format=None, pkru=None,
+        json=False, verbose=False, all_roots=True,
+    )  # fmt: skip
+    options = ProfileOptions()
+    with connect(asked) as connection:
+        found = [profile_of(connection, space, None, options) for space in connection.spaces]
+    known = [profile for profile in found if profile is not None]
+    assert len(known) > 1
+    assert all(profile is known[0] for profile in known)
 
 
 @pytest.mark.usefixtures("guest")
