@@ -50,8 +50,11 @@ def summary(result: Audit, rules: int, fail_on: Severity | None) -> Iterator[str
     findings = words.count(len(result.findings), "finding")
     applied = rules - len(result.skipped)
     yield f"{findings}{f' ({told})' if told else ''} by {applied} of {words.count(rules, 'rule')}"
+    reasons: dict[str, list[str]] = {}
     for name, why in result.skipped.items():
-        yield f"not applied: {name}: {why}"
+        reasons.setdefault(why, []).append(name)
+    for why, names in reasons.items():
+        yield f"not applied: {' '.join(names)}: {why}"
     for name, count in result.ignored.items():
         yield f"ignored as asked: {name}: {words.count(count, 'place')}"
     if fail_on is not None:

@@ -40,7 +40,8 @@ def test_findings_have_severity_reason_evidence_and_reference(ptlive: Callable[.
     assert "why it matters: " in block
     assert "see: Linux Documentation/security/self-protection.rst" in block
     assert "by 19 of 22 rules" in done.out
-    assert "not applied: isolation-global: no two of these roots are an isolation pair" in lines
+    rules = "isolation-user-root isolation-user-code isolation-global"
+    assert f"not applied: {rules}: no two of these roots are an isolation pair" in lines
     assert any("the system is not known" in line for line in lines)
 
 

@@ -66,10 +66,13 @@ def several_levels(context: Context) -> Iterator[Seen | Skipped]:
         here = known.pa == np.uint64(pa)
         roots = np.flatnonzero(known.roots[here].any(axis=0)).tolist()
         places.append(Place(tuple(roots), pa=pa, target="table"))
-    roots_too = {root.address for root in context.roots} & set(frames)
-    why = "a root table refers to itself, so that its tables have addresses" if roots_too else None
+    itself = not {root.address for root in context.roots}.isdisjoint(frames)
     yield Seen(
-        "a frame is a table at more than one level", None, tuple(places), len(frames), why=why
+        "a frame is a table at more than one level",
+        places=tuple(places),
+        count=len(frames),
+        severity=Severity.INFO if itself else None,
+        why="a root table refers to itself, so that its tables have addresses" if itself else None,
     )
 
 
