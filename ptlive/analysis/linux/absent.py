@@ -42,6 +42,11 @@ FRAME_SHIFT, FRAME_END = 12, 52
 # here with four levels, and higher with five.
 FRAME_BITS = 34
 
+# No swap area has 2**43 pages, and no frame's number so many bits: in a swap entry the upper
+# bits of the inverted offset are ones. What has its flags there is an entry that was present
+# and lost P, as set_memory_np (arch/x86/mm/pat/set_memory.c) leaves it: A and D are still set.
+OFFSET_HIGH = ((1 << OFFSET_BITS) - (1 << 43)) << OFFSET_SHIFT
+
 # Above this level nothing but tables is ever put into an entry.
 HIGHEST = 3
 
@@ -77,6 +82,8 @@ def absent(lvl: int, entries: U64, kernel: Bool | bool = False) -> tuple[U8, tup
     codes = np.full(entries.size, _SWAP, dtype=np.uint8)
     codes[kind >= np.uint64(FIRST_SPECIAL)] = _SPECIAL
     codes[kind == np.uint64((1 << TYPE_BITS) - 1)] = _MARKER
+    high = np.uint64(OFFSET_HIGH)
+    codes[(entries & high) != high] = _TAKEN
     codes[(entries & np.uint64(PSE)) != 0] = _SPLIT if lvl > 1 else _OTHER
     codes[(entries & np.uint64(PROT_NONE)) != 0] = _NONE
     codes[np.broadcast_to(kernel, entries.shape)] = _TAKEN
