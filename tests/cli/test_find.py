@@ -7,8 +7,11 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
+from ptlive.oracle.info_tlb import parse
+from ptlive.wire.qmp import Qmp
 from tests.cli.conftest import VA
 from tests.paging.plain_ram import FRAME
 from tests.paging.tables import PWU, RW, XD, P
@@ -17,19 +20,20 @@ from tests.simulated_guest import DATA, DEVICE_AT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ptlive.target.running import Guest as Running
     from tests.cli.conftest import Done
     from tests.simulated_guest import Guest
 
-pytestmark = pytest.mark.usefixtures("guest")
 AT = ("--gdb", "x:1")
 ALIAS = 0x7000_9000
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def alias(guest: Guest) -> None:
     guest.map(ALIAS, (DATA + 1) * FRAME, P | RW | XD)
 
 
+@pytest.mark.usefixtures("alias")
 def test_every_alias_with_its_rights_and_entry(ptlive: Callable[..., Done]) -> None:
     pa = (DATA + 1) * FRAME + 0x123
     done = ptlive("find", *AT, hex(pa))
@@ -43,6 +47,7 @@ def test_every_alias_with_its_rights_and_entry(ptlive: Callable[..., Done]) -> N
     ]
 
 
+@pytest.mark.usefixtures("alias")
 def test_who_else_maps_the_frame_of_an_address(ptlive: Callable[..., Done]) -> None:
     done = ptlive("find", *AT, "--json", "--va", hex(VA + FRAME), "--va", "0x12345000")
     value = json.loads(done.out)
@@ -57,6 +62,7 @@ def test_who_else_maps_the_frame_of_an_address(ptlive: Callable[..., Done]) -> N
     assert "0x12345000 has no translation" in done.err
 
 
+@pytest.mark.usefixtures("alias")
 def test_a_table_is_told_to_be_one(ptlive: Callable[..., Done], guest: Guest) -> None:
     done = ptlive("find", *AT, "0x0")
     assert "nothing maps it" in done.out
@@ -65,6 +71,7 @@ def test_a_table_is_told_to_be_one(ptlive: Callable[..., Done], guest: Guest) ->
     assert [(table["pa"], table["level"]) for table in value["tables"]] == [("0x0", 4)]
 
 
+@pytest.mark.usefixtures("alias")
 def test_ranges_and_what_they_lie_in(ptlive: Callable[..., Done]) -> None:
     first, last = DATA * FRAME, (DATA + 2) * FRAME - 1
     found = json.loads(ptlive("find", *AT, "--json", f"{first:#x}..{last:#x}").out)["found"]
@@ -76,6 +83,7 @@ def test_ranges_and_what_they_lie_in(ptlive: Callable[..., Done]) -> None:
     assert "(device" in ptlive("find", *AT, hex(DEVICE_AT)).out
 
 
+@pytest.mark.usefixtures("alias")
 def test_nothing_maps_it_is_status_1_only_if_that_is_asked(ptlive: Callable[..., Done]) -> None:
     assert ptlive("find", *AT, "0x1000000").status == 0
     assert ptlive("find", *AT, "--check", "0x1000000").status == 1
@@ -83,6 +91,7 @@ def test_nothing_maps_it_is_status_1_only_if_that_is_asked(ptlive: Callable[...,
     assert ptlive("find", *AT, "--check", "--va", "0x12345000").status == 1
 
 
+@pytest.mark.usefixtures("alias")
 def test_many_from_stdin_are_one_table(
     ptlive: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,11 +103,13 @@ def test_many_from_stdin_are_one_table(
     assert f"{asked[7]:#x}: nothing maps it" in lines
 
 
+@pytest.mark.usefixtures("alias")
 def test_the_limit_is_told(ptlive: Callable[..., Done]) -> None:
     done = ptlive("find", *AT, "--limit", "1", hex((DATA + 1) * FRAME))
     assert done.out.splitlines()[-1].strip() == "... 1 more of 2 mappings (--limit)"
 
 
+@pytest.mark.usefixtures("alias")
 def test_several_roots_share_what_they_have_in_common(
     ptlive: Callable[..., Done], guest: Guest
 ) -> None:
@@ -112,6 +123,7 @@ def test_several_roots_share_what_they_have_in_common(
     assert "all 2 roots" in ptlive("find", *AT, *roots, "--va", hex(stack)).out
 
 
+@pytest.mark.usefixtures("alias")
 def test_tables_and_what_reaches_them(ptlive: Callable[..., Done], guest: Guest) -> None:
     before = ptlive("find", *AT, "--tables").out.splitlines()
     assert before[0].split() == ["level", "entries", "tables", "memory"]
@@ -141,3 +153,36 @@ def test_what_cannot_be_asked(
     refused: Callable[..., str], asked: tuple[str, ...], sentence: str
 ) -> None:
     assert sentence in refused("find", *AT, *asked)
+
+
+@pytest.mark.qemu
+def test_a_linux_frames_addresses_are_those_that_info_tlb_prints(
+    ptlive: Callable[..., Done], monkeypatch: pytest.MonkeyPatch, linux_guest: Running
+) -> None:
+    """All mappings of some hundred frames, by QEMU's own walker read backwards."""
+    with Qmp(linux_guest.qmp) as qmp:
+        qmp.command("stop")
+        try:
+            lines = parse(qmp.human("info tlb"))
+            huge = (lines.flags & np.uint64(1 << 7)) != 0
+            pages = {
+                (va, pa)
+                for va, pa, large in zip(
+                    lines.va.tolist(), lines.pa.tolist(), huge.tolist(), strict=True
+                )
+                if not large
+            }
+            asked = sorted({pa for _, pa in pages})[::20]
+            monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(map(hex, asked))))
+            at = ("--gdb", linux_guest.gdb)
+            found = json.loads(ptlive("find", *at, "--json", "--limit", "100000", "-").out)["found"]
+        finally:
+            qmp.command("cont")
+    assert len(found) == len(asked) > 100
+    told = {
+        (int(one["va"], 0), int(one["pa"], 0))
+        for frame in found
+        for one in frame["maps"]
+        if one["page_size"] == "4K"
+    }
+    assert told == {(va, pa) for va, pa in pages if pa in set(asked)}
