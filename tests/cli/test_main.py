@@ -66,7 +66,7 @@ def test_versions_of_all_three_programs(ptlive: Callable[..., Done]) -> None:
         (["translate", "0", "--length", "70000"], "70000 is not in the range"),
         (["translate", "0", "--access", "frob"], "'frob' is not one of 'supervisor-read'"),
         (["map", "5..2"], "5..2 ends before it begins (see ptlive map --help)"),
-        (["map", "--root", "cr4"], "'cr4' is no root: give an address, cr3 or vcpu:N"),
+        (["map", "--root", "cr4"], "'cr4' is no root: give an address, cr3, vcpu:N or #N"),
         (["map", "--vcpu", "x"], "'x' is not a valid integer"),
         (["verify", "--oracle", "none"], "'none' is not one of '"),
         (["verify", "--probes", "0"], "0 is not in the range"),
