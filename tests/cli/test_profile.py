@@ -40,6 +40,17 @@ def test_a_profile_may_be_insisted_on(ptlive: Callable[..., Done]) -> None:
 
 
 @pytest.mark.qemu
+def test_areas_of_a_linux(ptlive: Callable[..., Done], linux_guest: Guest) -> None:
+    done = ptlive("areas", "--guest", linux_guest.name)
+    assert (done.status, done.err) == (0, "")
+    assert "linux: direct map: VA-PA = 0xff" in done.out
+    told = json.loads(ptlive("areas", "--guest", linux_guest.name, "--json").out)
+    profile = told["roots"][0]["result"]["profile"]
+    assert profile["name"] == "linux"
+    assert {"direct map", "vmalloc", "vmemmap"} <= {area["name"] for area in profile["areas"]}
+
+
+@pytest.mark.qemu
 def test_processes_have_the_kernels_half_in_common(linux_guest: Guest) -> None:
     asked = TargetOptions(
         guest=linux_guest.name, gdb=None, qmp=None, root=(), vcpu=1, format=None, pkru=None,
@@ -63,6 +74,15 @@ def test_a_file_of_symbols_that_is_none_is_refused(
     done = ptlive("translate", "--gdb", "x:1", VA, *options)
     assert done.status == 2
     assert str(tmp_path / name) in done.err
+
+
+@pytest.mark.usefixtures("guest")
+def test_areas_of_what_is_no_linux(ptlive: Callable[..., Done]) -> None:
+    assert ptlive("areas", "--gdb", "x:1").out == "nothing shows what system this is\n"
+    told = json.loads(ptlive("areas", "--gdb", "x:1", "--json").out)
+    assert (told["schema"], told["roots"][0]["result"]) == ("ptlive.areas/1", {"profile": None})
+    done = ptlive("areas", "--gdb", "x:1", "--profile", "linux")
+    assert "linux: asked for; the structure does not show it\n" in done.out
 
 
 def test_decode_explains_an_entry_to_linux(ptlive: Callable[..., Done]) -> None:

@@ -174,6 +174,9 @@ def _image_parts(symbols: Symbols) -> Iterator[Area]:
         va, behind = symbols.value(first), symbols.value(end)
         if va is not None and behind is not None and va < behind:
             yield Area(va, behind - 1, name, f"{first}..{end}")
+    for section in symbols.sections:
+        ends = section.va + symbols.slide, section.last_va + symbols.slide
+        yield Area(*ends, section.name, "section of the vmlinux")
 
 
 def _per_cpu(symbols: Symbols, guest: _Guest) -> Iterator[Area]:

@@ -150,7 +150,9 @@ def test_symbols_of_another_kernel_are_refused(changes: dict[str, int], said: st
 def test_a_vmlinux_that_holds_another_banner_is_refused() -> None:
     at = SYMBOLS["linux_banner"]
     same = elf(SYMBOLS, (Part(".rodata", PROGBITS, ALLOC, at, BANNER.ljust(96, b"\0")),))
-    assert "banner" in Kernel().named(parse_elf(io.BytesIO(same), "")).evidence[-1]
+    profile = Kernel().named(parse_elf(io.BytesIO(same), ""))
+    assert "banner" in profile.evidence[-1]
+    assert [part.va for part in profile.parts if part.name == ".rodata"] == [at + SLIDE]
     other = elf(
         SYMBOLS,
         (Part(".rodata", PROGBITS, ALLOC, at, BANNER.replace(b"#1", b"#2").ljust(96, b"\0")),),
