@@ -165,9 +165,10 @@ def _folded(some: Candidates, in_use: Bool, mapped: Index) -> tuple[Index, list[
     """Fold tables with the same entries; return the rows that stand for them, and the others.
 
     Those in use stand for themselves. Of others the one that the kernel maps most often
-    does: a freed root looks like the kernel's own, which is in the kernel's image.
+    does: a freed root looks like the kernel's own, which is in the kernel's image. A copy of
+    a table that refers to itself still refers to that one.
     """
-    group = groups(some.identity)
+    group = groups(halves.identity(some.fmt, some.entry))
     order = np.lexsort((some.address, -mapped, ~in_use, group))
     is_first = np.diff(group[order], prepend=-1) != 0
     stands = is_first | in_use[order]

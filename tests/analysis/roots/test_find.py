@@ -85,6 +85,17 @@ def test_a_copy_of_a_table_is_told_and_not_counted() -> None:
     assert found[other].copies == (copy,)
 
 
+def test_a_copy_of_a_table_that_maps_itself_is_no_other_root() -> None:
+    system = System()
+    process = system.root()
+    system.ram.write(process + 8 * 400, process | TABLE | XD)
+    copy = system.frame()
+    system.ram.table(copy)[:] = system.ram.table(process)
+    found = system.shown(process)
+    assert copy not in found
+    assert found[process].copies == (copy,)
+
+
 def test_a_lower_half_that_user_mode_cannot_reach_is_no_process() -> None:
     system = System()
     process = system.root()
