@@ -54,6 +54,14 @@ DESIGNS = (
     ),
     Design(
         LINUX,
+        ("wx-kernel", "kernel-text-alias"),
+        ("EFI runtime",),
+        Severity.LOW,
+        "the firmware's runtime services, mapped as the firmware describes them, in a root "
+        "of their own (arch/x86/platform/efi/efi_64.c, efi_runtime_update_mappings)",
+    ),
+    Design(
+        LINUX,
         ("user-kernel-half",),
         ("vsyscall",),
         Severity.INFO,
