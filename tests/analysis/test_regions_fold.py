@@ -74,7 +74,7 @@ def shared_tables(draw: st.DrawFn) -> PlainRam:
     return ram
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(shared_tables(), st.booleans(), st.sampled_from([target, alike]))
 def test_taken_apart_they_are_the_leaves_merged_one_by_one(
     ram: PlainRam, split_pa: bool, lies_in: TargetOf
@@ -89,7 +89,7 @@ def test_taken_apart_they_are_the_leaves_merged_one_by_one(
     assert starts == sorted(starts)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(shared_tables(), st.booleans(), st.data())
 def test_no_region_goes_on_at_a_cut(ram: PlainRam, split_pa: bool, data: st.DataObject) -> None:
     graph = walk(FMT, ram, u64(0))
