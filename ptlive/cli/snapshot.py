@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from ptlive.analysis.audit.isolation import partner_of
 from ptlive.arrays import pieces
 from ptlive.cli.connect import connect, tell, tell_changes
 from ptlive.cli.main import DONE
@@ -58,9 +59,10 @@ _QMP_SECONDS = 1.0
 def snapshot(target: TargetOptions, file: Path, full: bool, force: bool) -> int:
     """Keep the guest's registers, its memory map and its tables in a file.
 
-    The tables are those of every vCPU's root, or of the roots that are chosen. Every
-    command that only reads takes the file by --from; with --full, verify and the search
-    for roots do, too. Only you may read the file: what was in the memory is in it.
+    The tables are those of every vCPU's root, or of the roots that are chosen, and of
+    the other halves where user mode has tables of its own. Every command that only reads
+    takes the file by --from; with --full, verify, selftest and the search for roots do,
+    too. Only you may read the file: what was in the memory is in it.
     """
     begun = time.monotonic()
     with (
@@ -119,17 +121,32 @@ def snapshot(target: TargetOptions, file: Path, full: bool, force: bool) -> int:
 def _spaces(
     connection: Connection, options: TargetOptions
 ) -> tuple[list[AddressSpace], list[tuple[str, str]]]:
-    """Return the address spaces to keep: those chosen, else every vCPU's; and notes."""
+    """Return the address spaces to keep: those chosen, else every vCPU's; and notes.
+
+    Where tables are isolated, with the other half of each pair, by which areas are told and
+    isolation is judged.
+    """
     if options.root or options.all_roots:
-        return connection.spaces, []
-    spaces, notes = [], []
+        return _with_partners(connection.spaces), []
+    spaces: list[AddressSpace] = []
+    notes = []
     for cpu in connection.target.cpus:
         own = replace(options, root=(f"vcpu:{cpu.vcpu}",), all_roots=False)
         try:
             spaces += wanted_spaces(connection.target, own)
         except PtliveError as error:
             notes.append(("no-tables", f"of vCPU {cpu.vcpu} no table is kept: {error}"))
-    return spaces, notes
+    return _with_partners(spaces), notes
+
+
+def _with_partners(spaces: list[AddressSpace]) -> list[AddressSpace]:
+    found = {int(space.root[0]): space for space in spaces}
+    for space in spaces:
+        partner = partner_of(space.format, space.memory, int(space.root[0]))
+        if partner is not None and partner not in found:
+            root = np.array([partner], dtype=np.uint64)
+            found[partner] = replace(space, root=root, origin=f"partner of {space.origin}")
+    return list(found.values())
 
 
 def _tables(
