@@ -42,7 +42,7 @@ def areas(target: TargetOptions, profile: ProfileOptions) -> int:
             write_lines(["nothing shows what system this is"])
             continue
         print_lines(show.area_lines(known))
-        write_lines(show.evidence_lines(known))
+        write_lines(show.evidence_lines(known, all_of_it=False))
     if changes:
         tell_changes(changes)
     return DONE

@@ -31,10 +31,15 @@ def area_lines(profile: Profile) -> Iterator[str]:
         yield from ("  " + line for line in columns(_HEADER, list(map(_row, profile.parts)), "  >"))
 
 
-def evidence_lines(profile: Profile) -> Iterator[str]:
-    """Yield why the system is thought to be that, a line for each sign."""
+def evidence_lines(profile: Profile, *, all_of_it: bool = True) -> Iterator[str]:
+    """Yield why the system is thought to be that, a line for each sign.
+
+    all_of_it: also what stands beside an area anyway
+    """
     for one in profile.evidence:
-        yield f"{profile.name}: {plain(one)}"
+        text = one.split(": ", 1)[-1]
+        if all_of_it or not any(text in area.evidence for area in profile.areas):
+            yield f"{profile.name}: {plain(one)}"
 
 
 def profile_json(profile: Profile | None) -> dict[str, Any] | None:
