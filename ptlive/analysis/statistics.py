@@ -7,6 +7,7 @@ each node is reached is passed down the graph, for all roots, or some, or some r
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -56,24 +57,29 @@ class Count:
 
 
 class Leaves(NamedTuple):
-    """The different kinds of leaves: how many distinct entries, and how often reached."""
+    """The different kinds of leaves: how many distinct entries, and how often reached.
+
+    several: for entries that are of several kinds, as they are reached with several rights,
+    which kinds these are, and how many entries
+    """
 
     cells: dict[Cell, tuple[int, int]]
+    several: dict[tuple[Cell, ...], int]
 
     def by(self, key: Callable[[Cell], Hashable]) -> dict[Hashable, Count]:
-        """Add up the cells that have the same key, in the keys' order."""
+        """Add up the cells that have the same key, in the keys' order; each entry once."""
         found: dict[Hashable, Count] = {}
         for cell, (entries, reached) in self.cells.items():
             found.setdefault(key(cell), Count()).add(cell, entries, reached)
+        for cells, entries in self.several.items():
+            for one, times in Counter(map(key, cells)).items():
+                found[one].entries -= entries * (times - 1)
         return dict(sorted(found.items(), key=lambda item: item[0]))  # type: ignore[arg-type,return-value]  # keys of one sort
 
     @property
     def total(self) -> Count:
         """All of them."""
-        whole = Count()
-        for cell, (entries, reached) in self.cells.items():
-            whole.add(cell, entries, reached)
-        return whole
+        return self.by(lambda _: 0).get(0, Count())
 
 
 def reaching(graph: Graph, tops: Bool) -> list[U64]:
@@ -103,11 +109,13 @@ class Kinds:
     def count(self, paths: list[U64]) -> Leaves:
         """Count the leaves of nodes that are reached so often, see `reaching`."""
         cells: dict[Cell, tuple[int, int]] = {}
+        several: Counter[tuple[Cell, ...]] = Counter()
         for floor, each in zip(self.floors, paths, strict=True):
             for cell, entries, reached in floor.count(each):
                 before = cells.get(cell, (0, 0))
                 cells[cell] = (before[0] + entries, before[1] + reached)
-        return Leaves(cells)
+            several.update(floor.several(each))
+        return Leaves(cells, several)
 
 
 class _FloorKinds:
@@ -152,6 +160,22 @@ class _FloorKinds:
         for cell, one, many in zip(self.cells, entries, reached, strict=True):
             if many:
                 yield cell, one, many
+
+    def several(self, paths: U64) -> dict[tuple[Cell, ...], int]:
+        """Return how many entries are of several kinds at once, by which these are."""
+        found: dict[tuple[Cell, ...], int] = {}
+        if self.address is None:
+            return found
+        here = np.flatnonzero(paths[self.node])
+        pairs = np.stack([self.address[here], self.kind[here].astype(np.uint64)])
+        address, kind = np.unique(pairs, axis=1)
+        first = np.flatnonzero(np.append([True], address[1:] != address[:-1])[: address.size])
+        count = np.diff(np.append(first, address.size))
+        for many in np.unique(count[count > 1]).tolist():
+            rows = kind[first[count == many][:, None] + np.arange(many)]
+            for row, entries in zip(*np.unique(rows, axis=0, return_counts=True), strict=True):
+                found[tuple(self.cells[number] for number in row.tolist())] = int(entries)
+        return found
 
 
 def _flag(floor: Floor, entry: U64, name: str) -> U64:

@@ -72,6 +72,15 @@ def test_each_kind_of_leaf_is_counted_exactly_for_each_root(
     assert counted(graph.tops.space == 0) == sums(case, first)
     assert counted(graph.tops.space == 1) == sums(case, second)
     assert counted(everything(graph)) == sums(case, first + second)
+    # An entry that is reached with several rights is one entry all the same.
+    paths = reaching(graph, everything(graph))
+    entries = {(leaf.level, leaf.entry_pa) for leaf in first + second}
+    assert kinds.count(paths).total.entries == len(entries) == graph.leaves
+    sizes = dict.fromkeys({12 + 9 * (level - 1) for level, _ in entries}, 0)
+    for level, _ in entries:
+        sizes[12 + 9 * (level - 1)] += 1
+    by_size = kinds.count(paths).by(lambda cell: cell.bits)
+    assert {bits: count.entries for bits, count in by_size.items()} == sizes
     mapped = sorted({(leaf.pa, leaf.pa + leaf.last_va - leaf.va) for leaf in first + second})
     total, at = 0, 0
     for begin, last in mapped:

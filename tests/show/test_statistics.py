@@ -16,7 +16,8 @@ FOUND = Statistics(
         {
             Cell(12, 0, 1, accessed=True, dirty=False): (32, 65_536),
             Cell(21, WRITE, 0, accessed=False, dirty=False): (1, 1),
-        }
+        },
+        {},
     ),
     frames=4096 + (2 << 20),
     tables=[
