@@ -127,17 +127,22 @@ class _Counted:
         memory, roots = ToldMemory(first.memory, told), np.stack([s.root for s in spaces])
 
         def look(at: tuple[U64, U64] | None) -> Graph:
-            graph = walk(first.format, memory, roots, at)
+            return walk(first.format, memory, roots, at)
+
+        def some(graph: Graph) -> Graph:
             return filtered(graph, wanted, first.target_of)[0]
 
         self.fmt = first.format
-        self.graph = look(ends(ranges))
+        # Tables are what they are, whichever of their leaves are wanted.
+        self.whole = look(ends(ranges))
+        self.graph = some(self.whole)
         if self.graph.tops.number.size == 0:
             raise PtliveError(f"no address in these ranges is canonical in {first.format.name}")
         self.kinds = Kinds(self.graph, first.target_of)
         # The areas in another walk, as parts: tables at their ends are in both.
         self.parts = _parts(areas, ranges)
-        self.apart = look(ends(tuple(part[:2] for part in self.parts))) if areas else None
+        at = ends(tuple(part[:2] for part in self.parts))
+        self.apart = some(look(at)) if areas else None
         self.kinds_apart = Kinds(self.apart, first.target_of) if self.apart is not None else None
 
     def of(self, space: int | None) -> Statistics:
@@ -147,7 +152,7 @@ class _Counted:
             self.fmt,
             self.kinds.count(paths),
             distinct_bytes(self.graph, paths),
-            tables(self.graph, paths),
+            tables(self.whole, paths),
             self._areas(space),
         )
 

@@ -66,6 +66,8 @@ def test_text_has_the_same_in_two_tables(ptlive: Callable[..., Done], guest: Gue
 def test_a_filter_leaves_out(ptlive: Callable[..., Done]) -> None:
     assert result(ptlive, WHERE, "--rights", "u")["leaves"]["entries"] == 1
     assert result(ptlive, WHERE, "--kind", "device")["leaves"]["entries"] == 0
+    # The tables are as full as before.
+    assert result(ptlive, WHERE, "--kind", "rom")["tables"] == result(ptlive, WHERE)["tables"]
 
 
 @pytest.mark.usefixtures("guest")
