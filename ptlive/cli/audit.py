@@ -89,7 +89,9 @@ class IgnoredRule(click.ParamType[Ignored]):
     metavar="FILE",
     help="Write the findings there too, as SARIF 2.1.0.",
 )
-@click.option("--pat", type=NUMBER, metavar="VALUE", help="The guest's IA32_PAT, where QEMU does not tell.")
+@click.option(
+    "--pat", type=NUMBER, metavar="VALUE", help="The guest's IA32_PAT, where QEMU does not tell."
+)
 @profile_options
 @target_options
 def audit_(
