@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.text import Text
@@ -37,7 +38,23 @@ _HEADER = (
 )
 _SIGNS = {Change.ADDED: "+", Change.REMOVED: "-", Change.FAULT: "!"}
 _CHANGED = "~"
+# As plain numbers: there may be a million rows.
+_NOT_BEFORE, _NOT_NOW = (int(change | Change.FAULT) for change in (Change.ADDED, Change.REMOVED))
 _STYLES = {"+": "green", "-": "red", _CHANGED: "yellow", "!": "magenta"}
+
+
+class _Words:
+    """Rights and attributes in words; of equal ones they are made once."""
+
+    def __init__(self, fmt: Format) -> None:
+        self.granted = cache(partial(rights.names, fmt))
+        self.attributes = cache(partial(fields.unpack_attributes, fmt))
+        self.letters = cache(lambda folded: words.rights(fmt, self.granted(folded)))
+        self.told = cache(lambda packed: words.attributes(self.attributes(packed)) or "-")
+        self.kinds = cache(names_of)
+        self.sign = cache(_sign)
+        self.pages = cache(lambda pages: words.pages(dict(pages)))
+        self.size = cache(words.size)
 
 
 class _Side(NamedTuple):
@@ -72,8 +89,10 @@ def lines(found: Diff, targets: Sequence[str], areas: Sequence[str | None]) -> I
 
     targets: names of the target codes; areas: of the area that each region lies in
     """
-    fmt = found.fmt
-    cells = [_cells(fmt, row, targets, area) for row, area in zip(_rows(found), areas, strict=True)]
+    said = _Words(found.fmt)
+    cells = [
+        _cells(said, row, targets, area) for row, area in zip(_rows(found), areas, strict=True)
+    ]
     columns = list(zip(*cells, strict=True)) or [()] * len(_HEADER)
     # A column that says nothing of any region is left out.
     kept = [n for n, column in enumerate(columns) if any(column)]
@@ -103,15 +122,15 @@ def as_json(
     found: Diff, targets: Sequence[str], areas: Sequence[str | None]
 ) -> Iterator[dict[str, Any]]:
     """Yield the regions as the JSON of `ptlive.diff/1` has them."""
-    fmt = found.fmt
+    said = _Words(found.fmt)
     for row, area in zip(_rows(found), areas, strict=True):
         yield {
             "va": words.address(row.va),
             "last_va": words.address(row.last_va),
-            "kinds": names_of(row.change),
+            "kinds": said.kinds(row.change),
             "pages": row.pages,
-            "a": _side(fmt, row.one, targets),
-            "b": _side(fmt, row.other, targets),
+            "a": _side(said, row.one, targets),
+            "b": _side(said, row.other, targets),
             "marks": _marks(row),
             "software": {"a": hex(row.software[0]), "b": hex(row.software[1])},
             "times": row.times,
@@ -163,44 +182,46 @@ def _rows(found: Diff) -> Iterator[_Row]:
             step,
             until,
             change,
-            None if change & (Change.ADDED | Change.FAULT) else sides[0],
-            None if change & (Change.REMOVED | Change.FAULT) else sides[1],
+            None if change & _NOT_BEFORE else sides[0],
+            None if change & _NOT_NOW else sides[1],
             {name: count for name, count in zip(names, pages, strict=True) if count},
             (key[table.MARKS], key[table.MARKS + 1]),
             (key[table.SOFTWARE], key[table.SOFTWARE + 1]),
         )
 
 
-def _cells(fmt: Format, row: _Row, targets: Sequence[str], area: str | None) -> tuple[str, ...]:
+def _cells(said: _Words, row: _Row, targets: Sequence[str], area: str | None) -> tuple[str, ...]:
     sides = [side for side in (row.one, row.other) if side is not None]
-    folded = [words.rights(fmt, rights.names(fmt, side.rights)) for side in sides]
-    attributes = [
-        words.attributes(fields.unpack_attributes(fmt, side.attributes)) or "-" for side in sides
-    ]
-    changed = " ".join(attributes) != " ".join("-" * len(sides))
+    folded = [said.letters(side.rights) for side in sides]
+    attributes = [said.told(side.attributes) for side in sides]
+    plain = all(attribute == "-" for attribute in attributes)
     return (
-        next((sign for change, sign in _SIGNS.items() if row.change & change), _CHANGED),
+        said.sign(row.change),
         words.address(row.va),
         words.address(row.last_va),
-        words.size(row.last_va - row.va + 1),
-        words.pages(row.pages),
+        said.size(row.last_va - row.va + 1),
+        said.pages(tuple(row.pages.items())),
         _became(folded),
-        _became(attributes) if changed else "",
+        "" if plain else _became(attributes),
         _became([targets[side.target] for side in sides]),
         _became([f"{side.pa:#x}{'' if side.contiguous else ' ...'}" for side in sides]),
-        ", ".join(_what(row)),
+        ", ".join(_what(said.kinds(row.change), row)),
         area or "",
     )
 
 
+def _sign(change: int) -> str:
+    return next((sign for one, sign in _SIGNS.items() if change & one), _CHANGED)
+
+
 def _became(values: list[str]) -> str:
     """Return a value, or what it was and what it is."""
-    return " -> ".join(values if len(set(values)) > 1 else values[:1])
+    return values[0] if values[:1] * len(values) == values and values else " -> ".join(values)
 
 
-def _what(row: _Row) -> Iterator[str]:
+def _what(kinds: Sequence[str], row: _Row) -> Iterator[str]:
     """Yield in words what is different."""
-    for name in names_of(row.change):
+    for name in kinds:
         if name == "size":
             yield _resized(row)
         elif name == "ad":
@@ -237,14 +258,14 @@ def _marks(row: _Row) -> dict[str, str]:
     }
 
 
-def _side(fmt: Format, side: _Side | None, targets: Sequence[str]) -> dict[str, Any] | None:
+def _side(said: _Words, side: _Side | None, targets: Sequence[str]) -> dict[str, Any] | None:
     if side is None:
         return None
     return {
         "pa": hex(side.pa),
         "contiguous": side.contiguous,
-        "rights": rights.names(fmt, side.rights),
-        "attributes": fields.unpack_attributes(fmt, side.attributes),
+        "rights": said.granted(side.rights),
+        "attributes": said.attributes(side.attributes),
         "target": targets[side.target],
         "page_size": size_name(side.size_bits) if side.size_bits else None,
     }
