@@ -19,5 +19,5 @@ def test_lists_in_help_stand_as_they_were_written(
     out = ptlive(*command, "--help").out
     assert "\\b" not in out
     assert "\b" not in out
-    listed = {"verify": "  debug-walker  QEMU's", "guest": "  linux  Debian's"}[command[0]]
+    listed = {"verify": "  debug-walker  QEMU's", "guest": "  linux    Debian's"}[command[0]]
     assert any(line.startswith(listed) for line in out.splitlines())

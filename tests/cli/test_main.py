@@ -73,7 +73,7 @@ def test_versions_of_all_three_programs(ptlive: Callable[..., Done]) -> None:
         (["verify", "--seed", "-1"], "-1 is not in the range"),
         (["verify", "0", "0..5"], "give addresses or ranges, not both"),
         (["decode", "5"], "Missing option '--level' (see ptlive decode --help)"),
-        (["guest", "start"], "Choose from: menu, linux (see ptlive guest start --help)"),
+        (["guest", "start"], "Choose from: menu, linux, ovmf, xen, memtest (see ptlive"),
         (["guest", "start", "windows"], "'windows' is not one of 'menu', 'linux'"),
         (["guest", "start", "menu", "--memory", "²"], "'²' is no size: give 512M or 2G"),
         (["guest", "start", "menu", "--memory", "1T"], "is no size"),
