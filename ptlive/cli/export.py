@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ptlive.analysis.filters import filtered
 from ptlive.cli.connect import connect, tell, tell_changes
+from ptlive.cli.filters import FilterOptions, filter_options
 from ptlive.cli.main import DONE
 from ptlive.cli.map import ends
 from ptlive.cli.options import RANGE, TargetOptions, target_options
@@ -40,11 +42,13 @@ if TYPE_CHECKING:
     help="So many rows at most; it is told when there are more.",
 )
 @click.option("--force", is_flag=True, help="Replace a file of that name.")
+@filter_options
 @profile_options
 @target_options
 def export_(
     target: TargetOptions,
     profile: ProfileOptions,
+    wanted: FilterOptions,
     file: Path,
     ranges: tuple[tuple[int, int], ...],
     holes: bool,
@@ -63,7 +67,7 @@ def export_(
     with connect(target) as connection, progress() as told:
         graphs = [space.walk(ends(ranges), told) for space in connection.spaces]
         sources = [
-            _source(connection, space, graph, profile)
+            _source(connection, space, graph, profile, wanted)
             for space, graph in zip(connection.spaces, graphs, strict=True)
         ]
         changes = connection.changes()
@@ -91,13 +95,18 @@ def export_(
 
 
 def _source(
-    connection: Connection, space: AddressSpace, graph: Graph, profile: ProfileOptions
+    connection: Connection,
+    space: AddressSpace,
+    graph: Graph,
+    profile: ProfileOptions,
+    wanted: FilterOptions,
 ) -> Source:
     if not graph.tops.number.size:
         raise PtliveError(f"no address in these ranges is canonical in {space.format.name}")
     known = profile_of(connection, space, graph, profile)
+    some, _ = filtered(graph, wanted.of(space.format), space.target_of)
     return Source(
-        walked=graph,
+        walked=some,
         root=int(space.root[0]),
         origin=space.origin,
         target_of=space.target_of,

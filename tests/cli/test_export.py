@@ -50,6 +50,14 @@ def test_pages_of_a_range_are_rows(ptlive: Callable[..., Done], tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("guest")
+def test_a_filter_leaves_rows_out(ptlive: Callable[..., Done], tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    where = f"{VA:#x}..{VA + 0xFFFF:#x}"
+    assert ptlive("export", str(path), where, "--rights", "u", *AT).status == 0
+    assert [row["va"] for row in rows(path)] == [VA + FRAME]
+
+
+@pytest.mark.usefixtures("guest")
 def test_holes_and_their_kinds(ptlive: Callable[..., Done], tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     assert (
