@@ -109,17 +109,12 @@ def map_(
     mode. A physical address with "..." begins frames that do not follow each
     other. What repeats at equal distances is one line: start, last and physical
     are of the first one, the pages are those of all.
-
-    In ranges the areas of a Linux are only named with --profile linux, --symbols
-    or --area: it takes a walk of everything to know them.
     """
     if depth is not None and not tree:
         raise click.UsageError("--depth is of --tree")
     asked = MapOptions(
         ranges, area, split == "pa", not no_fold, absent, target.verbose, tree, depth
     )
-    if (ranges or tree) and not area and not absent and profile == ProfileOptions():
-        profile = ProfileOptions("none")
     with connect(target) as connection, progress() as told:
         results = [
             _map(connection, space, asked, wanted, profile, told) for space in connection.spaces

@@ -16,6 +16,7 @@ from ptlive.cli.main import DONE
 from ptlive.cli.map import ends
 from ptlive.cli.options import RANGE, TargetOptions, target_options
 from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
+from ptlive.cli.together import alike
 from ptlive.errors import PtliveError
 from ptlive.memory.told import ToldMemory
 from ptlive.paging.walk import walk
@@ -58,16 +59,13 @@ def stats(
     "reached" counts it as often as they do, and so does "bytes", of addresses. With
     several roots each is told by itself, and then all together.
     """
-    if ranges and profile == ProfileOptions():
-        profile = ProfileOptions("none")
     with connect(target) as connection, progress() as told:
         spaces = connection.spaces
-        whole = spaces[0].walk() if profile.profile != "none" else None
-        known = profile_of(connection, spaces[0], whole, profile) if whole is not None else None
+        known = profile_of(connection, spaces[0], None, profile)
         areas = known.areas if known is not None else ()
         results: list[Statistics] = [None] * len(spaces)  # type: ignore[list-item]  # filled below
         totals = []
-        for group in _groups(spaces):
+        for group in alike(spaces):
             some = [spaces[at] for at in group]
             counted = _Counted(some, wanted.of(some[0].format), ranges, areas, told)
             for number, at in enumerate(group):
@@ -96,20 +94,6 @@ def stats(
 
 def _print(one: Statistics) -> None:
     write_lines(show.lines(one, TARGET_NAMES))
-
-
-def _groups(spaces: list[AddressSpace]) -> list[list[int]]:
-    """Return which spaces can be walked as one: those of one format in one memory."""
-    groups: list[list[int]] = []
-    for at, space in enumerate(spaces):
-        for group in groups:
-            first = spaces[group[0]]
-            if first.format == space.format and first.memory is space.memory:
-                group.append(at)
-                break
-        else:
-            groups.append([at])
-    return groups
 
 
 class _Counted:

@@ -30,15 +30,22 @@ def walk_together(
 
     progress: told (what, done, all). Raises PtliveError for a root that cannot be read.
     """
-    groups: list[list[AddressSpace]] = []
-    for space in spaces:
+    groups = [[spaces[at] for at in group] for group in alike(spaces)]
+    return [Together(group, _walk(group, progress)) for group in groups]
+
+
+def alike(spaces: Sequence[AddressSpace]) -> list[list[int]]:
+    """Return which spaces can be walked as one: those of one format in one memory."""
+    groups: list[list[int]] = []
+    for at, space in enumerate(spaces):
         for group in groups:
-            if group[0].format == space.format and group[0].memory is space.memory:
-                group.append(space)
+            first = spaces[group[0]]
+            if first.format == space.format and first.memory is space.memory:
+                group.append(at)
                 break
         else:
-            groups.append([space])
-    return [Together(group, _walk(group, progress)) for group in groups]
+            groups.append([at])
+    return groups
 
 
 def _walk(group: list[AddressSpace], progress: Callable[[str, int, int], None]) -> Graph:
