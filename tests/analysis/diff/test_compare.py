@@ -47,9 +47,12 @@ def alike(pa: U64, size_bits: U64) -> U8:
     return np.zeros(pa.size, dtype=np.uint8)
 
 
-def compare(one: Case, other: Case, **options: Any) -> Diff:
+def compare(one: Case, other: Case, folded: int = 1 << 62, **options: Any) -> Diff:
+    """Compare; folded: from so many rows on what repeats is one, here none by default."""
     old, new = (walk(case.fmt, case.ram, case.roots) for case in (one, other))
-    return diff(old, new, alike, alike, **options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table, "FOLDED", folded)
+        return diff(old, new, alike, alike, **options)
 
 
 @st.composite
@@ -158,21 +161,21 @@ def normal(row: naive.Difference) -> naive.Difference:
     return row
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(pairs())
 def test_differences_are_those_of_a_comparison_place_by_place(pair: tuple[Case, Case]) -> None:
     one, other = pair
     hold(compare(one, other), naive.differences(naive.places(one), naive.places(other)))
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(strangers())
 def test_spaces_that_have_nothing_in_common_are_compared_too(pair: tuple[Case, Case]) -> None:
     one, other = pair
     hold(compare(one, other), naive.differences(naive.places(one), naive.places(other)))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(pairs(), st.sets(st.sampled_from(sorted(NAMES)), min_size=1))
 def test_only_what_is_chosen_parts_and_counts(pair: tuple[Case, Case], names: set[str]) -> None:
     one, other = pair
@@ -183,13 +186,11 @@ def test_only_what_is_chosen_parts_and_counts(pair: tuple[Case, Case], names: se
     hold(found, naive.differences(naive.places(one), naive.places(other), frozenset(names)))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(pairs())
 def test_what_is_folded_is_counted_as_often_as_it_is_there(pair: tuple[Case, Case]) -> None:
     whole = compare(*pair)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(table, "FOLDED", 1)
-        folded = compare(*pair)
+    folded = compare(*pair, folded=1)
     assert folded.counts == whole.counts
     assert folded.rows.pages.sum(axis=0).tolist() == whole.rows.pages.sum(axis=0).tolist()
     for n, times in enumerate(folded.rows.times.tolist()):
@@ -205,7 +206,7 @@ def test_what_is_folded_is_counted_as_often_as_it_is_there(pair: tuple[Case, Cas
             assert (same & (whole.rows.va <= at) & (whole.rows.last_va >= end)).any()
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(cases(), st.data())
 def test_two_roots_of_one_memory_share_what_they_share(case: Case, data: st.DataObject) -> None:
     """What is skipped because it is one table is not different."""
