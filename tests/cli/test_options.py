@@ -74,7 +74,9 @@ def test_roots(text: str, value: str) -> None:
     assert ROOT.convert(text, None, None) == value
 
 
-@pytest.mark.parametrize("text", ["", "cr4", "vcpu:", "vcpu:x", "vcpu:-1", "vcpu:²", "-1", "#", "#x"])
+@pytest.mark.parametrize(
+    "text", ["", "cr4", "vcpu:", "vcpu:x", "vcpu:-1", "vcpu:²", "-1", "#", "#x"]
+)
 def test_no_roots(text: str) -> None:
     with pytest.raises(click.BadParameter, match="is no root: give an address, cr3, vcpu:N or #N"):
         ROOT.convert(text, None, None)
