@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ptlive.access_kind import AccessKind
     from ptlive.analysis.report import Report
-    from ptlive.guests.menu_lines import Menu, MenuLine
+    from ptlive.guests.said.menu import Menu, MenuLine
     from ptlive.oracle.observation import Observation
     from ptlive.paging.translate import Translations
     from ptlive.space import AddressSpace

@@ -15,7 +15,7 @@ import pytest
 from ptlive import demo
 from ptlive.access_kind import ACCESS_KINDS
 from ptlive.cli import main
-from ptlive.guests.menu_lines import Answer, Menu, MenuLine, read_menu
+from ptlive.guests.said.menu import Answer, Menu, MenuLine, read_menu
 from ptlive.oracle import stepped
 from ptlive.space import open_space
 from ptlive.target.attach import attach

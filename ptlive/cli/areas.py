@@ -1,64 +1,48 @@
-"""The option that names areas of a system, such as a kernel's direct map."""
+"""`ptlive areas`: what a system has laid out in its address space, and how that is known."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import click
-import numpy as np
 
-from ptlive.errors import PtliveError
+from ptlive.cli.connect import connect, tell_changes
+from ptlive.cli.main import DONE
+from ptlive.cli.options import target_options
+from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
+from ptlive.show import areas as show
+from ptlive.show.json import print_json
+from ptlive.show.terminal import heading, print_lines, stdout, write_lines
 
 if TYPE_CHECKING:
-    from ptlive.analysis.areas import Profile
-    from ptlive.arrays import U64
-
-LAST = (1 << 64) - 1
-
-AREA_OPTION = click.option(
-    "--area",
-    multiple=True,
-    metavar="NAME",
-    help="Only this area: user, direct-map, vmalloc, kernel-text, ... (any beginning of a name).",
-)
+    from ptlive.cli.options import TargetOptions
 
 
-def chosen_ranges(
-    profile: Profile | None, names: tuple[str, ...], ranges: tuple[tuple[int, int], ...]
-) -> tuple[tuple[int, int], ...]:
-    """Return the areas whose names begin so, cut to ranges, if there are any.
+@click.command()
+@profile_options
+@target_options
+def areas(target: TargetOptions, profile: ProfileOptions) -> int:
+    """Print which system this is and where it has what, with the evidence.
 
-    Raises PtliveError if there is no profile or no such area.
+    Only the kernel's half of the tables is read, and no symbol is needed. With
+    --symbols the bases are held against the kernel's own variables, and parts of
+    its image and each CPU's variables are listed, too.
     """
-    if profile is None:
-        raise PtliveError("--area needs a system that is known, and this one is not (--profile)")
-    found = []
-    for name in names:
-        here = [area for area in profile.areas if _plain(area.name).startswith(_plain(name))]
-        if not here:
-            known = ", ".join(dict.fromkeys(_plain(area.name) for area in profile.areas))
-            raise PtliveError(f"there is no area {name!r}; known are {known}")
-        found += [(area.va, area.last_va) for area in here]
-    if ranges:
-        found = [
-            (max(va, first), min(last_va, last))
-            for va, last_va in found
-            for first, last in ranges
-            if va <= last and first <= last_va
-        ]
-        if not found:
-            raise PtliveError("none of these ranges has an address in these areas")
-    return tuple(dict.fromkeys(found))
-
-
-def cuts_of(profile: Profile | None) -> U64 | None:
-    """Return the addresses at which an area begins or another may."""
-    if profile is None:
-        return None
-    cuts = {area.va for area in profile.areas} | {area.last_va + 1 for area in profile.areas}
-    return np.array(sorted(cut for cut in cuts if 0 < cut <= LAST), dtype=np.uint64)
-
-
-def _plain(name: str) -> str:
-    """Return a name as it is typed: no capitals, no spaces."""
-    return "-".join(name.lower().replace(",", "").replace("-", " ").split())
+    with connect(target) as connection:
+        found = [profile_of(connection, space, None, profile) for space in connection.spaces]
+        changes = connection.changes()
+    if target.json:
+        results = [{"profile": show.profile_json(known)} for known in found]
+        print_json(connection.envelope("areas", results, changes=changes))
+        return DONE
+    for space, known in zip(connection.spaces, found, strict=True):
+        if len(found) > 1:
+            stdout().print(heading(f"root {int(space.root[0]):#x} ({space.origin})"))
+        if known is None:
+            write_lines(["nothing shows what system this is"])
+            continue
+        print_lines(show.area_lines(known))
+        write_lines(show.evidence_lines(known, all_of_it=False))
+    if changes:
+        tell_changes(changes)
+    return DONE

@@ -12,7 +12,7 @@ from ptlive import demo as demonstration
 from ptlive.access_kind import ACCESS_KINDS
 from ptlive.cli.main import DONE, FAILED, FOUND
 from ptlive.guests import recipe
-from ptlive.guests.menu_lines import read_menu
+from ptlive.guests.said.menu import read_menu
 from ptlive.show import regions as show_regions
 from ptlive.show import report as show_report
 from ptlive.show import translation as show_translation

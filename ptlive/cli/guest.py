@@ -14,7 +14,7 @@ from ptlive.cli.witness import serial_log, told, witness
 from ptlive.errors import PtliveError
 from ptlive.guests import RECIPES, linux, recipe
 from ptlive.guests.mapper import parse_order
-from ptlive.guests.mapper_lines import read_witness
+from ptlive.guests.said.mapper import read_witness
 from ptlive.show.json import print_json
 from ptlive.show.terminal import columns as in_columns
 from ptlive.show.terminal import plain, print_lines, stdout
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ptlive.guests import Recipe
-    from ptlive.guests.mapper_lines import Witness
+    from ptlive.guests.said.mapper import Witness
     from ptlive.target.running import Guest
 
 _UNITS = {"K": 10, "M": 20, "G": 30}

@@ -23,7 +23,7 @@ def hold(place: Place, options: TargetOptions) -> Iterator[Target]:
     """Attach to the stub, or look at the guest through QMP alone, or at a file."""
     # Two of the three are seldom needed, and every import is felt at the start of a command.
     if place.file is not None:
-        from ptlive.target.from_file import open_file
+        from ptlive.target.from_file.open import open_file
 
         yield open_file(place.file, options.assume)
         return

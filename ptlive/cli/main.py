@@ -24,7 +24,7 @@ _COMMANDS = {
     "translate": ("translate", "translate", "Translate addresses, step by step."),
     "roots": ("roots", "roots", "Print every vCPU's CR3 and every other root table in RAM."),
     "map": ("map", "map_", "Print what is mapped, as merged regions."),
-    "areas": ("layout", "areas", "Print which system it is, and where it has what."),
+    "areas": ("areas", "areas", "Print which system it is, and where it has what."),
     "stats": ("stats", "stats", "Count what is mapped, and what its tables cost."),
     "find": ("find", "find_", "Find every address that reaches a physical one."),
     "audit": ("audit", "audit_", "Look for what is wrong, or weak, in the page tables."),

@@ -13,7 +13,7 @@ from ptlive.analysis.absent_runs import AbsentRuns, absent_runs
 from ptlive.analysis.filters import Dropped, filtered
 from ptlive.analysis.regions import Regions, regions
 from ptlive.analysis.tree import Run, Tree, merged_tables
-from ptlive.cli.areas import AREA_OPTION, chosen_ranges, cuts_of
+from ptlive.cli.area_option import AREA_OPTION, chosen_ranges, cuts_of
 from ptlive.cli.connect import connect, tell, tell_changes
 from ptlive.cli.filters import FilterOptions, filter_options
 from ptlive.cli.main import DONE

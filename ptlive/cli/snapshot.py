@@ -27,9 +27,9 @@ from ptlive.show import words
 from ptlive.show.json import print_json
 from ptlive.show.progress import progress
 from ptlive.show.terminal import stdout
+from ptlive.target.from_file.snapshot import describe
 from ptlive.target.process import orderly_signals
 from ptlive.target.saved_state import read_memory_types
-from ptlive.target.snapshot import describe
 from ptlive.verify.twins.fork import pkru_of
 from ptlive.wire.qmp import Qmp
 

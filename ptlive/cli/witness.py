@@ -9,9 +9,9 @@ import click
 
 from ptlive.cli.main import DONE
 from ptlive.errors import PtliveError
-from ptlive.guests.census import read_census
-from ptlive.guests.kernel_said import read_kernel
-from ptlive.guests.mapper_lines import read_witness
+from ptlive.guests.said.census import read_census
+from ptlive.guests.said.kernel import read_kernel
+from ptlive.guests.said.mapper import read_witness
 from ptlive.show.json import print_json
 from ptlive.show.terminal import columns as in_columns
 from ptlive.show.terminal import plain, print_lines, stdout
@@ -19,9 +19,9 @@ from ptlive.show.words import address
 from ptlive.target import prompt, running
 
 if TYPE_CHECKING:
-    from ptlive.guests.census import Census
-    from ptlive.guests.kernel_said import KernelSaid
-    from ptlive.guests.mapper_lines import Page, Witness
+    from ptlive.guests.said.census import Census
+    from ptlive.guests.said.kernel import KernelSaid
+    from ptlive.guests.said.mapper import Page, Witness
     from ptlive.target.running import Guest
 
 _TOUCHED = {"w": "written", "r": "read", "-": "no"}

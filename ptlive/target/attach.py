@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ptlive.arrays import Memory
-    from ptlive.target.from_file_saved import FileNotes
+    from ptlive.target.from_file.saved import FileNotes
     from ptlive.wire.gdb_stub import GdbStub
     from ptlive.wire.preflight import Preflight
     from ptlive.wire.qmp import Qmp

@@ -10,9 +10,9 @@ import pytest
 
 from ptlive.target import launch, prompt, running
 from ptlive.target.running import Guest as Bundled
-from tests.guests.test_census import RUN as CENSUS
-from tests.guests.test_kernel_said import RUN as KERNEL
-from tests.guests.test_mapper_lines import RUN
+from tests.guests.said.test_census import RUN as CENSUS
+from tests.guests.said.test_kernel import RUN as KERNEL
+from tests.guests.said.test_mapper import RUN
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ptlive.guests import menu
-from ptlive.guests.menu_lines import read_menu
+from ptlive.guests.said.menu import read_menu
 from ptlive.target.by_qmp import attach_by_qmp
 from ptlive.wire.qmp import Qmp
 from tests.qemu_process import still_guest

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ptlive.guests.census import read_census
+from ptlive.guests.said.census import read_census
 from ptlive.target import prompt
 from tests.cli.conftest import VA
 from tests.paging.plain_ram import FRAME

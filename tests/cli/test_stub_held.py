@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ptlive.guests import menu
-from ptlive.guests.menu_lines import read_menu
+from ptlive.guests.said.menu import read_menu
 from ptlive.target.by_qmp import attach_by_qmp
 from ptlive.wire.qmp import Qmp
 from tests.verify.own_qemu import own_qemu

@@ -15,7 +15,7 @@ import pytest
 from ptlive.errors import PtliveError
 from ptlive.guests import mapper
 from ptlive.guests.mapper import KINDS, parse_order
-from ptlive.guests.mapper_lines import Witness, read_witness
+from ptlive.guests.said.mapper import Witness, read_witness
 
 # What needs nothing of the computer that the tests run on, and changes nothing there.
 HARMLESS = "shared=2,scattered=40,zero,none,ro,wx"

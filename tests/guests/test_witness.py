@@ -17,7 +17,7 @@ import pytest
 
 from ptlive.guests import linux
 from ptlive.guests.mapper import KINDS, parse_order
-from ptlive.guests.mapper_lines import PAGE_SIZES, Page, Witness, read_witness
+from ptlive.guests.said.mapper import PAGE_SIZES, Page, Witness, read_witness
 from ptlive.paging.rights import names
 from ptlive.space import AddressSpace, open_space
 from ptlive.target import launch

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ptlive.access_kind import ACCESS_KINDS
-from ptlive.guests.menu_lines import read_menu
+from ptlive.guests.said.menu import read_menu
 from ptlive.oracle.debug_walker import ask
 from ptlive.target.attach import attach
 

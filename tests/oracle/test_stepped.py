@@ -18,7 +18,7 @@ import pytest
 
 from ptlive.access_kind import ACCESS_KINDS
 from ptlive.arrays import u64
-from ptlive.guests.menu_lines import read_menu
+from ptlive.guests.said.menu import read_menu
 from ptlive.paging import paths
 from ptlive.space import open_space
 from ptlive.target.attach import attach, awake
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ptlive.analysis.report import Report
-    from ptlive.guests.menu_lines import MenuLine
+    from ptlive.guests.said.menu import MenuLine
     from ptlive.space import AddressSpace
     from ptlive.target.attach import Target
     from ptlive.target.running import Guest

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ptlive.analysis.areas import Area
     from ptlive.analysis.roots.find import FoundRoots
     from ptlive.arrays import U64
-    from ptlive.guests.census import Mapping, Process
+    from ptlive.guests.said.census import Mapping, Process
     from ptlive.paging.graph import Graph
     from ptlive.space import AddressSpace
     from ptlive.target.attach import Target

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from ptlive.cli.connect import connect
 from ptlive.cli.options import TargetOptions
 from ptlive.guests import linux
-from ptlive.guests.census import Census, read_census
-from ptlive.guests.kernel_said import KernelSaid, read_kernel
 from ptlive.guests.mapper import parse_order
+from ptlive.guests.said.census import Census, read_census
+from ptlive.guests.said.kernel import KernelSaid, read_kernel
 from ptlive.target import launch, prompt
 from ptlive.target.machine import Machine
 from ptlive.wire.qmp import Qmp

@@ -16,7 +16,7 @@ import pytest
 from ptlive.arrays import u64
 from ptlive.errors import PtliveError
 from ptlive.guests import menu
-from ptlive.guests.menu_lines import read_menu
+from ptlive.guests.said.menu import read_menu
 from ptlive.memory import proc
 from ptlive.memory.ram_map import Kind
 from ptlive.paging.paths import leaves

@@ -19,7 +19,7 @@ from tests.guests.test_witness import Booted, boot
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ptlive.guests.mapper_lines import Page
+    from ptlive.guests.said.mapper import Page
 
 pytestmark = pytest.mark.qemu
 

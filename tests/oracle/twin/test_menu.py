@@ -15,7 +15,7 @@ from ptlive.arrays import u64
 from ptlive.errors import PtliveError
 from ptlive.guests import recipe
 from ptlive.guests.menu import ELF
-from ptlive.guests.menu_lines import read_menu
+from ptlive.guests.said.menu import read_menu
 from ptlive.oracle.twin.ask import Jobs, ask
 from ptlive.oracle.twin.fork import FRAME
 from ptlive.oracle.twin.script import NO_HOME
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from ptlive.access_kind import AccessKind
     from ptlive.arrays import U64
-    from ptlive.guests.menu_lines import Answer, MenuLine
+    from ptlive.guests.said.menu import Answer, MenuLine
     from ptlive.oracle.twin.fork import Fork
     from ptlive.oracle.twin.script import Answers
     from ptlive.target.running import Guest

@@ -18,7 +18,7 @@ import pytest
 
 from ptlive.errors import PtliveError
 from ptlive.guests import menu
-from ptlive.guests.menu_lines import read_menu
+from ptlive.guests.said.menu import read_menu
 from ptlive.memory import capture
 from ptlive.oracle.twin.fork import FOUR_GB
 from ptlive.space import open_space

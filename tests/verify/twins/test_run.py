@@ -11,7 +11,7 @@ import pytest
 
 from ptlive.access_kind import ACCESS_KINDS, Access, AccessKind
 from ptlive.analysis.report import Report
-from ptlive.guests.menu_lines import read_menu
+from ptlive.guests.said.menu import read_menu
 from ptlive.memory.ram_map import Kind, RamMap, Region
 from ptlive.oracle.twin.ask import Jobs, Replies
 from ptlive.oracle.twin.fork import Control, Fork

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from ptlive.errors import PtliveError
 from ptlive.memory.snapshot.read import Snapshot, open_snapshot
 from ptlive.memory.snapshot.write import create
-from ptlive.target.from_file import open_file
+from ptlive.target.from_file.open import open_file
+from ptlive.target.from_file.snapshot import describe, saved_of
 from ptlive.target.saved_state import SavedTypes
-from ptlive.target.snapshot import describe, saved_of
 from tests.paging.tables import machine
 from tests.simulated_guest import RAM_MAP, Guest
 

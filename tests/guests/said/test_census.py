@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ptlive.errors import PtliveError
-from ptlive.guests.census import Census, Mapping, Process, read_census
+from ptlive.guests.said.census import Census, Mapping, Process, read_census
 
 BEGIN = "mapper: census begin pid=148\n"
 INIT = (

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from ptlive.guests.said import NUMBER, WORD, number, said_by
+from ptlive.guests.said.lines import NUMBER, WORD, number, said_by
 
 _SYMBOL = re.compile(
     rf"symbol va=(?P<va>{WORD}) word=(?P<word>{WORD}) name=(?P<name>[A-Za-z0-9_.]+)"

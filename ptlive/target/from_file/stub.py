@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ptlive.arrays import U8, U64, Bool, Memory
-    from ptlive.target.from_file_saved import Saved
+    from ptlive.target.from_file.saved import Saved
 
 
 class FileStub:

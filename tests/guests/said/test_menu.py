@@ -11,8 +11,9 @@ import pytest
 
 from ptlive.access_kind import ACCESS_KINDS
 from ptlive.errors import PtliveError
-from ptlive.guests import menu, menu_lines
-from ptlive.guests.menu_lines import MAGIC, Menu, read_menu
+from ptlive.guests import menu
+from ptlive.guests.said import menu as said
+from ptlive.guests.said.menu import MAGIC, Menu, read_menu
 from ptlive.target.attach import attach
 from tests.paging.plain_ram import PlainRam
 
@@ -38,7 +39,7 @@ def guest(monkeypatch: pytest.MonkeyPatch, *lines: bytes, magic: int = MAGIC) ->
     for at, data in ((RESULT_AT, head), (MENU_AT, b"".join(lines))):
         ram.data[at : at + len(data)] = np.frombuffer(data, np.uint8)
     symbols = {"menu_result": RESULT_AT, "menu": MENU_AT}
-    monkeypatch.setattr(menu_lines, "_symbols", lambda elf: symbols)
+    monkeypatch.setattr(said, "_symbols", lambda elf: symbols)
     return ram
 
 
@@ -94,7 +95,7 @@ def test_the_guest_describes_itself(levels: int, request: pytest.FixtureRequest)
         # Whatever is not asked has its reason.
         assert all(answer.asked for answer in one.expected.values()) or one.why
         for kind, expected in one.expected.items():
-            assert expected.vector in (0, 13, 14, menu_lines.NOT_ASKED), (one.name, kind)
+            assert expected.vector in (0, 13, 14, said.NOT_ASKED), (one.name, kind)
             if expected.vector != 14:
                 assert expected.error_code == 0 or not expected.asked
         # The probe's 8 bytes lie in one page.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ptlive.errors import PtliveError
 from ptlive.memory.ram_map import Kind, Region
 from ptlive.target.cpu import CpuState
-from ptlive.target.from_file_saved import SavedCpu
+from ptlive.target.from_file.saved import SavedCpu
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

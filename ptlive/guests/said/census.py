@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from ptlive.guests.said import NUMBER, WORD, number, said_by
+from ptlive.guests.said.lines import NUMBER, WORD, number, said_by
 
 _PFN = r"0x[0-9a-f]{14}"
 _PROCESS = re.compile(

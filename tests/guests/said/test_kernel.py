@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ptlive.errors import PtliveError
-from ptlive.guests.kernel_said import KernelSaid, Module, Place, Segment, read_kernel
+from ptlive.guests.said.kernel import KernelSaid, Module, Place, Segment, read_kernel
 
 RUN = [
     "mapper: kernel begin pid=149\n",

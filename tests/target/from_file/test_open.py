@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from ptlive.arrays import u64
 from ptlive.errors import PtliveError
 from ptlive.memory.ram_map import Kind, Region
-from ptlive.target.from_file import open_file
-from ptlive.target.from_file_assumed import cpu_states, overlaid, parse
-from ptlive.target.from_file_saved import SavedCpu
+from ptlive.target.from_file.assumed import cpu_states, overlaid, parse
+from ptlive.target.from_file.open import open_file
+from ptlive.target.from_file.saved import SavedCpu
 from tests.memory.cores import Load, core, cpu_note
 
 if TYPE_CHECKING:

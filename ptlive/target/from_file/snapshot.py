@@ -14,8 +14,8 @@ from ptlive.errors import PtliveError
 from ptlive.memory.layout import read_layout
 from ptlive.memory.ram_map import Kind, Region
 from ptlive.target.cpu_model import cpu_option
-from ptlive.target.from_file_assumed import REGISTERS
-from ptlive.target.from_file_saved import Saved, SavedCpu
+from ptlive.target.from_file.assumed import REGISTERS
+from ptlive.target.from_file.saved import Saved, SavedCpu
 from ptlive.target.saved_state import SavedTypes
 
 if TYPE_CHECKING:

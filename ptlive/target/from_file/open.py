@@ -15,9 +15,9 @@ from ptlive.memory.ram import PlainRam
 from ptlive.memory.ram_map import Kind, RamMap, Region
 from ptlive.memory.snapshot.missing import Missing
 from ptlive.target.attach import Target
-from ptlive.target.from_file_assumed import cpu_states, overlaid, parse
-from ptlive.target.from_file_saved import FileNotes, Saved, SavedCpu
-from ptlive.target.from_file_stub import FileStub
+from ptlive.target.from_file.assumed import cpu_states, overlaid, parse
+from ptlive.target.from_file.saved import FileNotes, Saved, SavedCpu
+from ptlive.target.from_file.stub import FileStub
 from ptlive.target.journal import Journal
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ptlive.arrays import Memory
-    from ptlive.target.from_file_assumed import Assumed
+    from ptlive.target.from_file.assumed import Assumed
 
 SNAPSHOT, CORE, RAW = "snapshot", "core", "raw"
 # How each begins: ptlive/memory/snapshot/README.md; elf(5); include/sysemu/dump.h of QEMU
@@ -38,7 +38,7 @@ _MOST_RAM = 1 << 46
 
 
 def open_file(path: Path, assume: Sequence[str] = ()) -> Target:
-    """Return the guest that a file holds; assume: see `from_file_assumed`.
+    """Return the guest that a file holds; assume: see `assumed.parse`.
 
     Raises PtliveError if it cannot be read, or is no such file.
     """
@@ -125,7 +125,7 @@ def _kind(path: Path, assumed: Assumed) -> str:
 def _snapshot(path: Path) -> Saved:
     # Each is needed by one kind of file, and every import is felt at the start of a command.
     from ptlive.memory.snapshot.read import open_snapshot
-    from ptlive.target.snapshot import saved_of
+    from ptlive.target.from_file.snapshot import saved_of
 
     return saved_of(open_snapshot(path))
 

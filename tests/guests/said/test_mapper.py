@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ptlive.errors import PtliveError
-from ptlive.guests.mapper_lines import Page, Sum, Witness, read_witness
+from ptlive.guests.said.mapper import Page, Sum, Witness, read_witness
 
 BEGIN = "mapper: begin pid=86\n"
 PKRU = "mapper: pkru value=0x55555e44\n"

@@ -1,0 +1,1 @@
+"""What guests say on their serial ports, read strictly: a guest may say anything."""
