@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ptlive.analysis.regions import Regions, regions
+from ptlive.analysis.regions.build import Regions, regions
 from ptlive.analysis.translation import Translation, describe, first_failure, outcome
 from ptlive.errors import PtliveError
 from ptlive.memory.ram_map import Kind as Target

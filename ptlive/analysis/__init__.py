@@ -1,1 +1,1 @@
-"""Answers made from walks: regions, and what is to come beside them."""
+"""Answers made from walks, of every root and of any system; each is a file or a folder."""

@@ -18,7 +18,7 @@ from ptlive.paging.format import NEVER, Kind
 from ptlive.paging.select import Leaves, only
 
 if TYPE_CHECKING:
-    from ptlive.analysis.regions import TargetOf
+    from ptlive.analysis.regions.build import TargetOf
     from ptlive.arrays import Bool
     from ptlive.paging.format import Format
     from ptlive.paging.graph import Graph

@@ -1,31 +1,74 @@
-"""Which system an address space belongs to, and what is known of that system."""
+"""A profile: what is known of a system beyond what the hardware says.
+
+It is data for whoever shows or judges what is mapped; nothing here knows any system.
+Which profiles there are is told by `systems`.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from ptlive.analysis.areas import Area, Profile, area_of
-from ptlive.analysis.linux import detect as detect_linux
-from ptlive.analysis.linux.named import with_symbols
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from ptlive.arrays import U64, Memory
-    from ptlive.paging.graph import Graph
+    from collections.abc import Callable
 
-__all__ = ["Area", "Profile", "area_of", "detect", "with_symbols"]
+    from ptlive.analysis.areas import Area
+    from ptlive.arrays import U8, U64, Bool
 
 
-def detect(
-    graph: Graph,
-    memory: Memory,
-    ram: tuple[U64, U64] | None = None,
-    *,
-    insist: str | None = None,
-) -> Profile | None:
-    """Return what is known of the system whose address space this is, None if nothing is.
+class Explained(NamedTuple):
+    """What one entry that is not present says: in short, its numbers by name, in words."""
 
-    graph: a walk of one root, over any range; memory: what of the kernel's half has to be
-        seen is walked again; ram: (first, last) of the stretches of RAM
-    insist: the name of a profile that is to be taken whatever the structure says
+    name: str
+    values: dict[str, int]
+    text: str
+
+
+class Absent(Protocol):
+    """Tells what entries that are not present say."""
+
+    def __call__(
+        self, lvl: int, entries: U64, kernel: Bool | bool = False
+    ) -> tuple[U8, tuple[str, ...]]:
+        """Return codes, uint8[n], for entries, uint64[n], and the names of all codes.
+
+        The first code is that of an entry of zeros. kernel: which of them translate the
+        kernel's own addresses, where that matters.
+        """
+        ...
+
+
+class Explain(Protocol):
+    """Tells what one entry that is not present says."""
+
+    def __call__(self, lvl: int, entry: int, kernel: bool = False) -> Explained:
+        """Return it with its details; see `Absent`."""
+        ...
+
+
+def _nameless(_va: int) -> str | None:
+    return None
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """What is known of one system, in one of its address spaces.
+
+    name: of the system, such as "linux"
+    areas: sorted by address, none overlapping
+    evidence: why this is thought to be that system, in sentences
+    absent, explain: what entries that are not present say; see there
+    root: of the address space in which the areas were seen, which may be the other half
+        of an isolated pair
+    parts: finer areas, known from symbols; they lie inside of areas, on any byte
+    name_of: (address) -> the symbol there and how far behind it, None where none is known
     """
-    return detect_linux.detect(graph, memory, ram, insist=insist == "linux")
+
+    name: str
+    areas: tuple[Area, ...]
+    evidence: tuple[str, ...]
+    absent: Absent
+    explain: Explain
+    root: int = 0
+    parts: tuple[Area, ...] = ()
+    name_of: Callable[[int], str | None] = _nameless

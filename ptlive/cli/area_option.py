@@ -10,7 +10,7 @@ import numpy as np
 from ptlive.errors import PtliveError
 
 if TYPE_CHECKING:
-    from ptlive.analysis.areas import Profile
+    from ptlive.analysis.profile import Profile
     from ptlive.arrays import U64
 
 LAST = (1 << 64) - 1

@@ -32,8 +32,8 @@ from ptlive.target.saved_state import read_memory_types
 from ptlive.wire.qmp import Qmp
 
 if TYPE_CHECKING:
-    from ptlive.analysis.areas import Profile
     from ptlive.analysis.audit.finding import Finding
+    from ptlive.analysis.profile import Profile
     from ptlive.cli.connect import Connection
     from ptlive.space import AddressSpace
 

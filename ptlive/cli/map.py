@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from ptlive.analysis.absent_counts import absent_counts
-from ptlive.analysis.absent_runs import AbsentRuns, absent_runs
+from ptlive.analysis.absent.counts import absent_counts
+from ptlive.analysis.absent.runs import AbsentRuns, absent_runs
 from ptlive.analysis.filters import Dropped, filtered
-from ptlive.analysis.regions import Regions, regions
+from ptlive.analysis.regions.build import Regions, regions
 from ptlive.analysis.tree import Run, Tree, merged_tables
 from ptlive.cli.area_option import AREA_OPTION, chosen_ranges, cuts_of
 from ptlive.cli.connect import connect, tell, tell_changes
@@ -34,7 +34,7 @@ from ptlive.space import TARGET_NAMES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ptlive.analysis.areas import Profile
+    from ptlive.analysis.profile import Profile
     from ptlive.arrays import U64
     from ptlive.cli.connect import Connection
     from ptlive.paging.graph import Graph

@@ -19,8 +19,8 @@ from ptlive.memory.ram_map import Kind
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ptlive.analysis.areas import Profile
-    from ptlive.analysis.symbols import Symbols
+    from ptlive.analysis.profile import Profile
+    from ptlive.analysis.symbols.table import Symbols
     from ptlive.arrays import U64
     from ptlive.cli.connect import Connection
     from ptlive.paging.graph import Graph
@@ -97,7 +97,7 @@ def profile_of(
     if options.profile == "none":
         return None
     # So that a command that wants no profile does not pay for it.
-    from ptlive.analysis.profile import detect, with_symbols
+    from ptlive.analysis.systems import detect, with_symbols
 
     if graph is None or not graph.floors:
         last = np.array([space.format.windows[-1].last_va], dtype=np.uint64)
@@ -129,8 +129,8 @@ def _kernel_half(space: AddressSpace) -> bytes:
 @contextmanager
 def symbols_of(path: Path) -> Iterator[Symbols]:
     """Read the symbols of a file, open as long as its contents may be asked for."""
-    from ptlive.analysis.symbols import TEXT_LIMIT, parse_text
-    from ptlive.analysis.symbols_elf import MAGIC, parse_elf
+    from ptlive.analysis.symbols.elf import MAGIC, parse_elf
+    from ptlive.analysis.symbols.text import TEXT_LIMIT, parse_text
 
     try:
         file = path.open("rb")

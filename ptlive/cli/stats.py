@@ -8,8 +8,8 @@ import click
 import numpy as np
 
 from ptlive.analysis.filters import filtered
-from ptlive.analysis.statistics import Kinds, distinct_bytes, reaching
-from ptlive.analysis.statistics_tables import tables
+from ptlive.analysis.statistics.leaves import Kinds, distinct_bytes, reaching
+from ptlive.analysis.statistics.tables import tables
 from ptlive.cli.connect import connect, tell_changes
 from ptlive.cli.filters import FilterOptions, filter_options
 from ptlive.cli.main import DONE
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from ptlive.analysis.areas import Area
     from ptlive.analysis.filters import Filter
-    from ptlive.analysis.statistics import Count
+    from ptlive.analysis.statistics.leaves import Count
     from ptlive.arrays import U64, Bool
     from ptlive.paging.graph import Graph
     from ptlive.space import AddressSpace

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptlive.analysis.absent_counts import SEVERAL
+from ptlive.analysis.absent.counts import SEVERAL
 from ptlive.analysis.areas import area_of
 from ptlive.paging.format import Kind
 from ptlive.show import words
@@ -15,8 +15,9 @@ from ptlive.show.terminal import columns, plain
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ptlive.analysis.absent_counts import AbsentCount
-    from ptlive.analysis.areas import Area, Explained, Profile
+    from ptlive.analysis.absent.counts import AbsentCount
+    from ptlive.analysis.areas import Area
+    from ptlive.analysis.profile import Explained, Profile
     from ptlive.analysis.translation import Translation
     from ptlive.paging.format import Format
 

@@ -13,8 +13,8 @@ from ptlive.show.terminal import plain
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ptlive.analysis.absent_runs import AbsentRuns
-    from ptlive.analysis.areas import Profile
+    from ptlive.analysis.absent.runs import AbsentRuns
+    from ptlive.analysis.profile import Profile
     from ptlive.paging.format import Format
     from ptlive.paging.graph import Graph
 

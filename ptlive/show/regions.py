@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from ptlive.analysis.areas import Area
-    from ptlive.analysis.regions import Regions
-    from ptlive.analysis.regions_repeat import Repeat
+    from ptlive.analysis.regions.build import Regions
+    from ptlive.analysis.regions.repeat import Repeat
     from ptlive.arrays import Index
     from ptlive.show.grid import Column
 

@@ -13,8 +13,8 @@ from ptlive.show.terminal import columns, plain
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ptlive.analysis.statistics import Count, Leaves
-    from ptlive.analysis.statistics_tables import Tables
+    from ptlive.analysis.statistics.leaves import Count, Leaves
+    from ptlive.analysis.statistics.tables import Tables
     from ptlive.paging.format import Format
 
 _LEAVES = ("", "leaf entries", "reached", "bytes", "accessed", "dirty")

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ptlive.analysis.absent.counts import absent_counts
+from ptlive.analysis.systems import detect
 
-from ptlive.analysis.absent_counts import absent_counts
-from ptlive.analysis.areas import Area, Profile
-from ptlive.analysis.profile import detect
+from ptlive.analysis.areas import Area
+from ptlive.analysis.profile import Profile
 from ptlive.analysis.translation import describe
 from ptlive.arrays import u64
 from ptlive.paging.access import Controls

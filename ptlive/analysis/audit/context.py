@@ -19,9 +19,9 @@ from ptlive.paging.select import Leaves, only
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ptlive.analysis.areas import Profile
     from ptlive.analysis.audit.memory_type import MemoryTypes
     from ptlive.analysis.fold import Folded, Tables
+    from ptlive.analysis.profile import Profile
     from ptlive.arrays import U8, U64, Bool, Index
     from ptlive.paging.format import Format
     from ptlive.paging.graph import Graph

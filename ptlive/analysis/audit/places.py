@@ -11,7 +11,7 @@ import numpy as np
 from ptlive.analysis.areas import area_of
 from ptlive.analysis.audit.context import locate
 from ptlive.analysis.audit.finding import Place
-from ptlive.analysis.regions import regions
+from ptlive.analysis.regions.build import regions
 from ptlive.errors import PtliveError
 from ptlive.paging import fields, paths
 from ptlive.paging.fields import size_name

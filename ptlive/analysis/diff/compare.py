@@ -25,7 +25,7 @@ from ptlive.paging.format import Kind
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ptlive.analysis.regions import TargetOf
+    from ptlive.analysis.regions.build import TargetOf
     from ptlive.arrays import U64, Bool, Index
     from ptlive.paging.format import Format
     from ptlive.paging.graph import Floor, Graph

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ptlive.analysis.areas import Explained
+from ptlive.analysis.profile import Explained
 
 if TYPE_CHECKING:
     from ptlive.arrays import U8, U64, Bool

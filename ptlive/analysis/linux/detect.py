@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ptlive.analysis.areas import Area, Profile
+from ptlive.analysis.areas import Area
 from ptlive.analysis.linux import bases
 from ptlive.analysis.linux.absent import absent, explain
 from ptlive.analysis.linux.image import image, modules
 from ptlive.analysis.linux.layout import CPU_ENTRY_AREA, FRAME, LAYOUTS, USER_HALF
 from ptlive.analysis.linux.leaves import kernel_leaves
+from ptlive.analysis.profile import Profile
 from ptlive.errors import PtliveError
 from ptlive.paging.format import Kind
 from ptlive.paging.formats import x86_64

@@ -19,8 +19,8 @@ from ptlive.paging.translate import translate
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ptlive.analysis.areas import Profile
-    from ptlive.analysis.symbols import Symbols
+    from ptlive.analysis.profile import Profile
+    from ptlive.analysis.symbols.table import Symbols
     from ptlive.arrays import Memory
     from ptlive.paging.format import Format
 

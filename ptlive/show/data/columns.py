@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ptlive.analysis.areas import Area
-    from ptlive.analysis.regions import TargetOf
+    from ptlive.analysis.regions.build import TargetOf
     from ptlive.arrays import U8, U64, Bool
     from ptlive.paging.format import Format
     from ptlive.paging.graph import Graph

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from ptlive.analysis.areas import Area, Explained, Profile
+from ptlive.analysis.areas import Area
 from ptlive.analysis.audit.context import Context, Registers, Root
 from ptlive.analysis.audit.finding import Severity
 from ptlive.analysis.audit.memory_type import MemoryTypes
 from ptlive.analysis.audit.rules import RULES, named
 from ptlive.analysis.audit.run import Ignored, audit
+from ptlive.analysis.profile import Explained, Profile
 from ptlive.arrays import u64
 from ptlive.errors import PtliveError
 from ptlive.paging.formats.x86_64 import make_levels

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ptlive.analysis.systems import detect
 
-from ptlive.analysis.profile import detect
 from ptlive.arrays import u64
 from ptlive.paging.walk import walk
 from tests.analysis.linux.made import (
@@ -28,7 +28,8 @@ from tests.analysis.linux.made import (
 from tests.paging.tables import PS, RW, P
 
 if TYPE_CHECKING:
-    from ptlive.analysis.areas import Area, Profile
+    from ptlive.analysis.areas import Area
+    from ptlive.analysis.profile import Profile
 
 ALL = MadeLinux().has
 

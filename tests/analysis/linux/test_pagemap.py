@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from ptlive.analysis.absent.counts import absent_counts
+from ptlive.analysis.systems import detect
 
-from ptlive.analysis.absent_counts import absent_counts
 from ptlive.analysis.linux.absent import explain, swap_fields
-from ptlive.analysis.profile import Profile, detect
+from ptlive.analysis.profile import Profile
 from ptlive.arrays import u64
 from ptlive.paging.walk import walk
 from ptlive.space import AddressSpace, open_space

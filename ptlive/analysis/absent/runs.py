@@ -17,7 +17,7 @@ from ptlive.paging.paths import Paths, holes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ptlive.analysis.areas import Profile
+    from ptlive.analysis.profile import Profile
     from ptlive.arrays import U64, Bool, Index
     from ptlive.paging.graph import Floor, Graph
 

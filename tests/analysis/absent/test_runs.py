@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hypothesis import given, settings
+from ptlive.analysis.absent.runs import absent_runs
 
-from ptlive.analysis.absent_runs import absent_runs
-from ptlive.analysis.areas import Explained, Profile
+from ptlive.analysis.profile import Explained, Profile
 from ptlive.paging.walk import walk
 from tests.paging.builder import Builder
 from tests.paging.tables import PWU, Case, cases

@@ -19,7 +19,8 @@ from ptlive.paging.rights import names as right_names
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
 
-    from ptlive.analysis.regions import TargetOf
+    from ptlive.analysis.regions.build import TargetOf
+
     from ptlive.arrays import U64, Bool, Index
     from ptlive.paging.graph import Floor, Graph
 

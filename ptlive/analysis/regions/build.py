@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+from ptlive.analysis.regions.cuts import Copies, as_cuts, copies_of
+from ptlive.analysis.regions.fold import Edges, TooManyError
+from ptlive.analysis.regions.repeat import LEAST, Repeat, Repeats
+from ptlive.analysis.regions.rows import Rows, concatenate, empty, merge
 
-from ptlive.analysis import regions_fold as fold_
-from ptlive.analysis.regions_cuts import Copies, as_cuts, copies_of
-from ptlive.analysis.regions_fold import Edges, TooManyError
-from ptlive.analysis.regions_repeat import LEAST, Repeat, Repeats
-from ptlive.analysis.regions_rows import Rows, concatenate, empty, merge
+from ptlive.analysis.regions import fold as fold_
 from ptlive.errors import PtliveError
 from ptlive.paging import fields
 from ptlive.paging.format import Kind
@@ -86,7 +86,7 @@ def regions(
     cuts: linear addresses at which no region goes on; a page that one goes through is
         not cut, and belongs to what it begins in
 
-    Raises PtliveError if there are more than `regions_fold.LIMIT` regions.
+    Raises PtliveError if there are more than `fold.LIMIT` regions.
     """
     sizes = tuple(sorted({int(b) for floor in graph.floors for b in _leaf_sizes(floor)}))
     repeats = Repeats()

@@ -16,7 +16,8 @@ from ptlive.paging.format import Kind
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ptlive.analysis.areas import Area, Profile
+    from ptlive.analysis.areas import Area
+    from ptlive.analysis.profile import Profile
     from ptlive.arrays import U64, Bool, Index
     from ptlive.paging.graph import Floor, Graph
 

@@ -8,11 +8,12 @@ from contextlib import suppress
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from ptlive.analysis.symbols.elf import parse_elf
+from ptlive.analysis.symbols.table import Symbols
+from ptlive.analysis.symbols.text import parse_text
+from tests.analysis.symbols.elf_file import AARCH64, ALLOC, NOBITS, PROGBITS, Part, elf
 
-from ptlive.analysis.symbols import Symbols, parse_text
-from ptlive.analysis.symbols_elf import parse_elf
 from ptlive.errors import PtliveError
-from tests.analysis.elf_file import AARCH64, ALLOC, NOBITS, PROGBITS, Part, elf
 
 TEXT = 0xFFFF_FFFF_8100_0000
 SYMBOLS = {

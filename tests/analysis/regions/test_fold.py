@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from ptlive.analysis.regions.build import Regions, TargetOf, regions
+from tests.analysis.regions.test_build import LAST, alike, listed, merged, target
 
-from ptlive.analysis import regions_fold
-from ptlive.analysis.regions import Regions, TargetOf, regions
+from ptlive.analysis.regions import fold as module
 from ptlive.arrays import u64
 from ptlive.errors import PtliveError
 from ptlive.paging.format import Kind
 from ptlive.paging.formats.x86_64 import make_levels
 from ptlive.paging.walk import walk
-from tests.analysis.test_regions import LAST, alike, listed, merged, target
 from tests.paging import listing
 from tests.paging.builder import Builder
 from tests.paging.plain_ram import FRAME, PlainRam
@@ -173,7 +173,7 @@ def test_what_repeats_at_no_equal_distances_is_told_so_where_it_is_too_much_to_l
     listed_all = regions(graph, target, fold=True)
     assert len(listed_all) == 2 * 31**3
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(regions_fold, "LIMIT", 1000)
+        patch.setattr(module, "LIMIT", 1000)
         with pytest.raises(PtliveError, match=r"more than 1000 regions, .* in 0x0000"):
             regions(graph, target)
         found = regions(graph, target, fold=True)

@@ -10,8 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-
-from ptlive.analysis.regions_repeat import (
+from ptlive.analysis.regions.repeat import (
     LEAST,
     Repeat,
     Repeats,
@@ -20,7 +19,7 @@ from ptlive.analysis.regions_repeat import (
     without_first,
     without_last,
 )
-from ptlive.analysis.regions_rows import Cuts, Rows, segment
+from ptlive.analysis.regions.rows import Cuts, Rows, segment
 
 if TYPE_CHECKING:
     from ptlive.arrays import U64, Bool, Index

@@ -1,0 +1,1 @@
+"""Entries that are not present: how many, and what a profile says they mean."""

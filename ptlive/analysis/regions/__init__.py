@@ -1,0 +1,1 @@
+"""Regions: neighbouring pages of equal rights and attributes, merged; and what repeats, folded."""
