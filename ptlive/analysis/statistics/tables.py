@@ -81,7 +81,8 @@ def _often(rights: U64, table: Index, paths: U64, tables: int) -> U64:
     """
     key = table * np.unique(rights).size + np.unique(rights, return_inverse=True)[1]
     order = np.lexsort((paths, key))
-    last = order[np.append(key[order][1:] != key[order][:-1], [True] * (order.size > 0))]
+    of = key[order]
+    last = order[np.append(np.flatnonzero(of[1:] != of[:-1]), np.arange(of.size)[-1:])]
     often = np.zeros(tables, dtype=np.uint64)
     np.add.at(often, table[last], paths[last])
     return often

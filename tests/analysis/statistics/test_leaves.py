@@ -160,3 +160,16 @@ def test_tables_of_several_roots_are_counted_once_together() -> None:
     ]
     alone = {one.lvl: one for one in tables(graph, reaching(graph, graph.tops.space == 1))}
     assert [(one.tables, one.shared) for one in alone.values()] == [(1, 0)] * 4
+
+
+def test_tables_that_lie_in_no_memory_are_none() -> None:
+    made = Builder(levels=4)
+    made.map(0, 0x40_0000_0000 | PWU, level=2)
+    graph = walk(made.fmt, made.ram, made.roots)
+    found = tables(graph, reaching(graph, everything(graph)))
+    assert [(one.lvl, one.tables, one.used, one.paths) for one in found] == [
+        (4, 1, 1, 1),
+        (3, 1, 1, 1),
+        (2, 1, 1, 1),
+        (1, 0, 0, 0),
+    ]
