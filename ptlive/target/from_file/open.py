@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,6 +48,8 @@ def open_file(path: Path, assume: Sequence[str] = ()) -> Target:
     try:
         saved = {SNAPSHOT: _snapshot, CORE: _core, RAW: _raw}[kind](path)
         cpus, notes = cpu_states(saved.cpus, assumed)
+        if not saved.cpus:  # there is one all the same: what was assumed
+            saved = replace(saved, cpus=tuple(SavedCpu(cpu.vcpu, {}) for cpu in cpus))
         try:
             ram_map = RamMap(overlaid(saved.regions, assumed.regions))
         except (ValueError, OverflowError):

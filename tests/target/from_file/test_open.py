@@ -150,6 +150,8 @@ def test_bare_memory_needs_registers(tmp_path: Path) -> None:
     assert target.memory.read(u64(0x1FFC, 0x2000), 4)[1].tolist() == [True, False]
     assert notes(target)[0].startswith("the file says nothing of itself")
     assert target.memory_source == "raw"
+    assert [*target.stub.vcpus()] == [1]
+    assert target.stub.registers(1) == {}, "what was assumed is no register of the file"
 
 
 def test_a_core_without_registers_needs_them(tmp_path: Path) -> None:
