@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hypothesis import given, settings
-from tests.analysis.regions.test_build import alike, linear, target
-from tests.analysis.regions.test_fold import espfix
 
 from ptlive.analysis.tree import Run, Tree, merged_tables
 from ptlive.arrays import u64
 from ptlive.paging.format import Kind
 from ptlive.paging.formats.x86_64 import make_levels
 from ptlive.paging.walk import walk
+from tests.analysis.regions.test_build import alike, linear, target
+from tests.analysis.regions.test_fold import espfix
 from tests.paging.builder import Builder
 from tests.paging.plain_ram import FRAME, PlainRam
 from tests.paging.tables import PWU, RAM_SIZE, Case, cases

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from ptlive.analysis.systems import detect
 
+from ptlive.analysis.systems import detect
 from ptlive.wire.qmp import Qmp
 from tests.real import judge
 from tests.real.world import PTI_USER

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from ptlive.analysis.systems import detect
 
+from ptlive.analysis.systems import detect
 from ptlive.cli.connect import connect
 from ptlive.cli.spaces import found_roots
 from ptlive.guests import recipe

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from ptlive.analysis.absent.counts import absent_counts
-from ptlive.analysis.systems import detect
 
+from ptlive.analysis.absent.counts import absent_counts
 from ptlive.analysis.areas import Area
-from ptlive.analysis.profile import Profile
+from ptlive.analysis.systems import detect
 from ptlive.analysis.translation import describe
 from ptlive.arrays import u64
 from ptlive.paging.access import Controls
 from ptlive.paging.translate import translate
 from ptlive.show import areas as show
 from tests.analysis.linux.made import MODULES, MadeLinux
+
+if TYPE_CHECKING:
+    from ptlive.analysis.profile import Profile
 
 SWAPPED, AT = 0x07FF_FFFF_FFFB_FE0A, 0x7000_0000
 CONTROLS = Controls(wp=True, smep=False, smap=False, nxe=True, pke=False, pkru=0)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 
 import numpy as np
-from ptlive.analysis.regions.build import Regions, regions
-from tests.analysis.regions.test_build import alike
-from tests.analysis.regions.test_fold import alternating, espfix
 
 from ptlive.analysis.areas import Area
+from ptlive.analysis.regions.build import Regions, regions
 from ptlive.arrays import u64
 from ptlive.paging.formats.x86_64 import make_levels
 from ptlive.paging.walk import walk
 from ptlive.show import regions as show
+from tests.analysis.regions.test_build import alike
+from tests.analysis.regions.test_fold import alternating, espfix
 from tests.paging.plain_ram import FRAME, PlainRam
 from tests.paging.tables import PS, PWU, RW, XD, P
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ptlive.analysis.statistics.leaves import Cell, Count, Leaves
 from ptlive.analysis.statistics.tables import Tables
-
 from ptlive.paging.formats.x86_64 import make_levels
 from ptlive.show import statistics as show
 from ptlive.show.statistics import Statistics

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+
+from ptlive.analysis.regions import fold as fold_
 from ptlive.analysis.regions.cuts import Copies, as_cuts, copies_of
 from ptlive.analysis.regions.fold import Edges, TooManyError
 from ptlive.analysis.regions.repeat import LEAST, Repeat, Repeats
 from ptlive.analysis.regions.rows import Rows, concatenate, empty, merge
-
-from ptlive.analysis.regions import fold as fold_
 from ptlive.errors import PtliveError
 from ptlive.paging import fields
 from ptlive.paging.format import Kind

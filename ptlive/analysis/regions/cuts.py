@@ -10,15 +10,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from ptlive.analysis.regions.rows import Cuts
 
+from ptlive.analysis.regions.rows import Cuts
 from ptlive.paging.format import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ptlive.analysis.regions.fold import Edges
-
     from ptlive.arrays import U64, Index
     from ptlive.paging.graph import Floor, Graph
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
 from ptlive.analysis.regions.repeat import (
     LEAST,
     Repeat,

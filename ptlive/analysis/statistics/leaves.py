@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
 
     from ptlive.analysis.regions.build import TargetOf
-
     from ptlive.arrays import U64, Bool, Index
     from ptlive.paging.graph import Floor, Graph
 

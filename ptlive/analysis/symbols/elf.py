@@ -10,8 +10,8 @@ import struct
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from ptlive.analysis.symbols.table import LOWEST, Section, Symbols
 
+from ptlive.analysis.symbols.table import LOWEST, Section, Symbols
 from ptlive.errors import PtliveError
 
 if TYPE_CHECKING:

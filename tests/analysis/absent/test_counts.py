@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ptlive.analysis.absent.counts import NO_AREA, SEVERAL, absent_counts
-from ptlive.analysis.systems import detect
 
+from ptlive.analysis.absent.counts import NO_AREA, SEVERAL, absent_counts
 from ptlive.analysis.areas import Area
 from ptlive.analysis.linux.absent import absent, explain
 from ptlive.analysis.profile import Profile
+from ptlive.analysis.systems import detect
 from ptlive.paging.format import Kind
 from ptlive.paging.walk import walk
 from tests.analysis.linux.made import MadeLinux

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hypothesis import given, settings
-from ptlive.analysis.absent.runs import absent_runs
 
+from ptlive.analysis.absent.runs import absent_runs
 from ptlive.analysis.profile import Explained, Profile
 from ptlive.paging.walk import walk
 from tests.paging.builder import Builder

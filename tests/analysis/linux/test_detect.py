@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ptlive.analysis.systems import detect
 
+from ptlive.analysis.systems import detect
 from ptlive.arrays import u64
 from ptlive.paging.walk import walk
 from tests.analysis.linux.made import (

@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+
 from ptlive.analysis.symbols.elf import parse_elf
 from ptlive.analysis.symbols.text import parse_text
 from ptlive.analysis.systems import detect, with_symbols
-from tests.analysis.symbols.elf_file import ALLOC, PROGBITS, Part, elf
-
-from ptlive.analysis.profile import Profile
 from ptlive.errors import PtliveError
 from tests.analysis.linux.made import IMAGE, IMAGE_PA, M, MadeLinux
+from tests.analysis.symbols.elf_file import ALLOC, PROGBITS, Part, elf
 from tests.paging.plain_ram import PlainRam
 
 if TYPE_CHECKING:
+    from ptlive.analysis.profile import Profile
     from ptlive.analysis.symbols.table import Symbols
-
     from ptlive.arrays import U8, U64, Bool
 
 SLIDE = 74 * M

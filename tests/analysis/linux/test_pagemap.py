@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from ptlive.analysis.absent.counts import absent_counts
-from ptlive.analysis.systems import detect
 
+from ptlive.analysis.absent.counts import absent_counts
 from ptlive.analysis.linux.absent import explain, swap_fields
-from ptlive.analysis.profile import Profile
+from ptlive.analysis.systems import detect
 from ptlive.arrays import u64
 from ptlive.paging.walk import walk
 from ptlive.space import AddressSpace, open_space
@@ -20,6 +19,7 @@ from tests.guests.test_witness import Booted, boot
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ptlive.analysis.profile import Profile
     from ptlive.guests.said.mapper import Page
 
 pytestmark = pytest.mark.qemu

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ptlive.analysis.regions.build import Regions, regions
 
 from ptlive.analysis.regions import fold as module
+from ptlive.analysis.regions.build import Regions, regions
 from ptlive.arrays import u64
 from ptlive.errors import PtliveError
 from ptlive.paging import fields, rights
@@ -22,7 +22,6 @@ from tests.paging.tables import PS, PWU, RAM_SIZE, RW, US, XD, A, Case, D, G, P,
 
 if TYPE_CHECKING:
     from ptlive.analysis.regions.build import TargetOf
-
     from ptlive.arrays import U8, U64
     from ptlive.paging.graph import Graph
 

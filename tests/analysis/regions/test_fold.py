@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from ptlive.analysis.regions.build import Regions, TargetOf, regions
-from tests.analysis.regions.test_build import LAST, alike, listed, merged, target
 
 from ptlive.analysis.regions import fold as module
+from ptlive.analysis.regions.build import Regions, TargetOf, regions
 from ptlive.arrays import u64
 from ptlive.errors import PtliveError
 from ptlive.paging.format import Kind
 from ptlive.paging.formats.x86_64 import make_levels
 from ptlive.paging.walk import walk
+from tests.analysis.regions.test_build import LAST, alike, listed, merged, target
 from tests.paging import listing
 from tests.paging.builder import Builder
 from tests.paging.plain_ram import FRAME, PlainRam

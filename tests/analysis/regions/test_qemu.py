@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from ptlive.analysis.regions.build import regions
-from ptlive.analysis.statistics.leaves import Kinds, reaching
-from tests.analysis.regions.test_fold import each
 
 from ptlive.analysis.filters import Filter, filtered
+from ptlive.analysis.regions.build import regions
+from ptlive.analysis.statistics.leaves import Kinds, reaching
 from ptlive.oracle import info_tlb
 from ptlive.space import open_space
 from ptlive.target.attach import attach
 from ptlive.wire.qmp import Qmp
+from tests.analysis.regions.test_fold import each
 
 if TYPE_CHECKING:
     from ptlive.target.running import Guest

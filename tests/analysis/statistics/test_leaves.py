@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from ptlive.analysis.statistics.leaves import Kinds, distinct_bytes, reaching
 from ptlive.analysis.statistics.tables import tables
-from tests.analysis.regions.test_build import Leaf, alike, target
-from tests.analysis.regions.test_fold import espfix
-
 from ptlive.arrays import u64
 from ptlive.paging import rights
 from ptlive.paging.formats.x86_64 import make_levels
 from ptlive.paging.walk import walk
+from tests.analysis.regions.test_build import Leaf, alike, target
+from tests.analysis.regions.test_fold import espfix
 from tests.paging.builder import Builder
 from tests.paging.plain_ram import FRAME
 from tests.paging.tables import PWU, RAM_SIZE, RW, Case, D, P, cases

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import io
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+
 from ptlive.analysis.symbols.elf import parse_elf
-from ptlive.analysis.symbols.table import Symbols
 from ptlive.analysis.symbols.text import parse_text
+from ptlive.errors import PtliveError
 from tests.analysis.symbols.elf_file import AARCH64, ALLOC, NOBITS, PROGBITS, Part, elf
 
-from ptlive.errors import PtliveError
+if TYPE_CHECKING:
+    from ptlive.analysis.symbols.table import Symbols
 
 TEXT = 0xFFFF_FFFF_8100_0000
 SYMBOLS = {
