@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
 import numpy as np
 
+from ptlive.cli.bundle import option
+from ptlive.cli.filters import PAGES
 from ptlive.errors import PtliveError
 
 if TYPE_CHECKING:
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
 
 LAST = (1 << 64) - 1
 
-AREA_OPTION = click.option(
+AREA_OPTION = option(
     "--area",
+    heading=PAGES,
     multiple=True,
     metavar="NAME",
     help="Only this area: user, direct-map, vmalloc, kernel-text, ... (any beginning of a name).",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ptlive.cli.bundle import Command
 from ptlive.cli.connect import connect, tell_changes
 from ptlive.cli.main import DONE
 from ptlive.cli.options import target_options
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from ptlive.cli.options import TargetOptions
 
 
-@click.command()
+@click.command(cls=Command)
 @profile_options
 @target_options
 def areas(target: TargetOptions, profile: ProfileOptions) -> int:

@@ -16,6 +16,7 @@ from ptlive.analysis.audit.isolation import partner_of
 from ptlive.analysis.audit.memory_type import MemoryTypes
 from ptlive.analysis.audit.rules import RULES, named
 from ptlive.analysis.audit.run import Audit, Ignored, audit
+from ptlive.cli.bundle import Command
 from ptlive.cli.connect import connect, tell_changes
 from ptlive.cli.main import DONE, FOUND
 from ptlive.cli.options import LAST, NUMBER, RANGE, TargetOptions, target_options
@@ -59,7 +60,7 @@ class IgnoredRule(click.ParamType[Ignored]):
         return Ignored(name, first, last)
 
 
-@click.command("audit")
+@click.command("audit", cls=Command)
 @click.option(
     "--fail-on",
     type=click.Choice([*(level.word for level in Severity), NEVER]),

@@ -14,6 +14,7 @@ import numpy as np
 from ptlive.analysis.areas import area_of
 from ptlive.analysis.diff.compare import Diff, diff
 from ptlive.analysis.diff.kinds import NAMES, Change, wanted
+from ptlive.cli.bundle import Command
 from ptlive.cli.connect import Connection, connect, tell, tell_changes
 from ptlive.cli.main import DONE, FOUND
 from ptlive.cli.options import RANGE, TargetOptions, target_options
@@ -73,7 +74,7 @@ class _Compared:
     areas: list[str | None]
 
 
-@click.command("diff")
+@click.command("diff", cls=Command)
 @click.argument("what", metavar="[A [B]] [VA..LAST_VA]...", nargs=-1)
 @click.option("--only", type=KINDS, multiple=True, metavar="KIND,...", help="Only these changes.")
 @click.option("--ignore", type=KINDS, multiple=True, metavar="KIND,...", help="Not these changes.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ptlive.analysis.filters import filtered
+from ptlive.cli.bundle import Command
 from ptlive.cli.connect import connect, tell, tell_changes
 from ptlive.cli.filters import FilterOptions, filter_options
 from ptlive.cli.main import DONE
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from ptlive.space import AddressSpace
 
 
-@click.command("export")
+@click.command("export", cls=Command)
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.argument("ranges", metavar="[VA..LAST_VA]...", type=RANGE, nargs=-1)
 @click.option("--holes", is_flag=True, help="What does not translate, too, each entry a row.")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ptlive.cli.options import RANGE, Number
+from ptlive.cli.bundle import bundle, option
+from ptlive.cli.options import NUMBER, RANGE
 from ptlive.errors import PtliveError
 from ptlive.show import words
 
@@ -72,53 +72,59 @@ class FilterOptions:
         return wanted
 
 
+PAGES = "Which pages"
+_OPTIONS = (
+    option(
+        "--rights",
+        heading=PAGES,
+        multiple=True,
+        metavar="LETTERS",
+        help="Only pages with these rights: wx both, w-x the first and not the second, -u.",
+    ),
+    option(
+        "--size",
+        heading=PAGES,
+        type=Size(),
+        multiple=True,
+        metavar="SIZE",
+        help="Only pages of 4K, 2M, ...; may be repeated.",
+    ),
+    option(
+        "--kind",
+        heading=PAGES,
+        type=click.Choice(KINDS, case_sensitive=False),
+        multiple=True,
+        help="Only pages whose frames lie in this; may be repeated.",
+    ),
+    option(
+        "--attr",
+        heading=PAGES,
+        multiple=True,
+        metavar="[-]NAME[=VALUE]",
+        help="Only pages whose entries have this bit (G, PCD, A, D, ...), -NAME: not.",
+    ),
+    option(
+        "--key",
+        heading=PAGES,
+        type=NUMBER,
+        metavar="N",
+        help="Only pages of this protection key.",
+    ),
+    option(
+        "--pa",
+        heading=PAGES,
+        type=RANGE,
+        multiple=True,
+        metavar="PA[..LAST_PA]",
+        help="Only pages that map any of these physical addresses; may be repeated.",
+    ),
+)
+
+
 def filter_options(command: F) -> F:
     """Give a command the options of `FilterOptions`, as its argument `wanted`."""
-    options = [
-        click.option(
-            "--rights",
-            multiple=True,
-            metavar="LETTERS",
-            help="Only pages with these rights: wx both, w-x the first and not the second, -u.",
-        ),
-        click.option(
-            "--size", type=Size(), multiple=True, metavar="SIZE", help="Only pages of 4K, 2M, ..."
-        ),
-        click.option(
-            "--kind",
-            type=click.Choice(KINDS, case_sensitive=False),
-            multiple=True,
-            help="Only pages whose frames lie in this.",
-        ),
-        click.option(
-            "--attr",
-            multiple=True,
-            metavar="[-]NAME[=VALUE]",
-            help="Only pages whose entries have this bit (G, PCD, A, D, ...), -NAME: not.",
-        ),
-        click.option(
-            "--key", type=Number(), metavar="N", help="Only pages of this protection key."
-        ),
-        click.option(
-            "--pa",
-            type=RANGE,
-            multiple=True,
-            metavar="FIRST[..LAST]",
-            help="Only pages that map any of these physical addresses.",
-        ),
-    ]
-
-    @functools.wraps(command)
-    def wrapper(**values: Any) -> Any:
-        names = FilterOptions.__dataclass_fields__
-        wanted = FilterOptions(**{name: values.pop(name) for name in names})
-        return command(wanted=wanted, **values)
-
-    wrapped: Any = wrapper
-    for option in reversed(options):
-        wrapped = option(wrapped)
-    result: F = wrapped
-    return result
+    names = (field.name for field in fields(FilterOptions))
+    return bundle("wanted", FilterOptions, names, _OPTIONS)(command)
 
 
 def _rights(fmt: Format, typed: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:

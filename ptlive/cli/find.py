@@ -14,6 +14,7 @@ from ptlive.analysis import find as analysis
 from ptlive.analysis.find import Spans
 from ptlive.analysis.fold import fold, tables
 from ptlive.analysis.tables import spans_of
+from ptlive.cli.bundle import Command
 from ptlive.cli.connect import connect, tell, tell_changes
 from ptlive.cli.find_tables import print_tables
 from ptlive.cli.main import DONE, FOUND
@@ -38,7 +39,7 @@ _HEADED = 20
 _MOST_RANGES = 1000
 
 
-@click.command("find")
+@click.command("find", cls=Command)
 @click.argument("addresses", metavar="[PA|PA..LAST_PA]...", nargs=-1)
 @click.option("--va", type=NUMBER, multiple=True, help="Who else maps the frame of this address.")
 @click.option("--tables", "about_tables", is_flag=True, help="Which frames are tables.")

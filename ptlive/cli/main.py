@@ -17,34 +17,41 @@ from ptlive.errors import PtliveError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# name: (module, attribute, first line of its help). The help stands here so that
+# Heading: {name: (module, attribute, first line of its help)}. The help stands here so that
 # listing the commands imports none of them.
-_COMMANDS = {
-    "demo": ("demo", "demo", "Show and verify the tables of the bundled menu guest."),
-    "translate": ("translate", "translate", "Translate addresses, step by step."),
-    "roots": ("roots", "roots", "Print every vCPU's CR3 and every other root table in RAM."),
-    "map": ("map", "map_", "Print what is mapped, as merged regions."),
-    "areas": ("areas", "areas", "Print which system it is, and where it has what."),
-    "stats": ("stats", "stats", "Count what is mapped, and what its tables cost."),
-    "find": ("find", "find_", "Find every address that reaches a physical one."),
-    "audit": ("audit", "audit_", "Look for what is wrong, or weak, in the page tables."),
-    "diff": ("diff", "diff_", "Tell what is different between two states, or two roots."),
-    "export": ("export", "export_", "Write the pages as Parquet, Arrow or CSV."),
-    "verify": ("verify", "verify_", "Ask the MMU, or QEMU, whether the walk is right."),
-    "selftest": (
-        "selftest",
-        "selftest_",
-        "Hold the walker's rules against an MMU (needs no guest).",
-    ),
-    "snapshot": ("snapshot", "snapshot", "Keep a guest's tables, or all RAM, in a file."),
-    "table": ("table", "table", "Print one table of the guest."),
-    "decode": ("offline", "decode", "Decode an entry (needs no guest)."),
-    "fault": ("offline", "fault", "Decode a page-fault error code (needs no guest)."),
-    "guest": ("guest", "guest", "Start, stop and list bundled guests."),
-    "proxy": ("proxy", "proxy", "Let a debugger and ptlive share QEMU's gdb stub."),
-    "doctor": ("doctor", "doctor", "Tell what is missing here, or slow, and why."),
-    "completion": ("completion", "completion", "Print the shell's completion script."),
+_SECTIONS = {
+    "What is mapped": {
+        "translate": ("translate", "translate", "Translate addresses, step by step."),
+        "map": ("map", "map_", "Print what is mapped, as merged regions."),
+        "roots": ("roots", "roots", "Print every vCPU's CR3 and every other root table in RAM."),
+        "areas": ("areas", "areas", "Print which system it is, and where it has what."),
+        "find": ("find", "find_", "Find every address that reaches a physical one."),
+        "stats": ("stats", "stats", "Count what is mapped, and what its tables cost."),
+        "table": ("table", "table", "Print one table of the guest."),
+    },
+    "Whether it is right": {
+        "verify": ("verify", "verify_", "Ask the MMU, or QEMU, whether the walk is right."),
+        "audit": ("audit", "audit_", "Look for what is wrong, or weak, in the page tables."),
+        "selftest": ("selftest", "selftest_", "Hold the walker's rules against an MMU."),
+    },
+    "For later, and for others": {
+        "snapshot": ("snapshot", "snapshot", "Keep a guest's tables, or all RAM, in a file."),
+        "diff": ("diff", "diff_", "Tell what is different between two states, or two roots."),
+        "export": ("export", "export_", "Write the pages as Parquet, Arrow or CSV."),
+    },
+    "Without a guest": {
+        "decode": ("offline", "decode", "Decode an entry."),
+        "fault": ("offline", "fault", "Decode a page-fault error code."),
+    },
+    "Guests, and this machine": {
+        "demo": ("demo", "demo", "Show and verify the tables of the bundled menu guest."),
+        "guest": ("guest", "guest", "Start, stop and list bundled guests."),
+        "proxy": ("proxy", "proxy", "Let a debugger and ptlive share QEMU's gdb stub."),
+        "doctor": ("doctor", "doctor", "Tell what is missing here, or slow, and why."),
+        "completion": ("completion", "completion", "Print the shell's completion script."),
+    },
 }
+_COMMANDS = {name: of for section in _SECTIONS.values() for name, of in section.items()}
 
 DONE, FOUND, FAILED = 0, 1, 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -87,8 +94,12 @@ class _Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, _, text) in _COMMANDS.items()])
+        width = max(map(len, _COMMANDS))
+        for heading, commands in _SECTIONS.items():
+            with formatter.section(heading):
+                formatter.write_dl(
+                    [(name.ljust(width), text) for name, (*_, text) in commands.items()]
+                )
 
 
 @contextmanager
@@ -132,8 +143,9 @@ def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
 def cli() -> None:
     """Live page tables of x86-64 guests under QEMU, verified by the guest's own MMU.
 
-    Exit status: 0 done; 1 something was found (a disagreement, an address that
-    --check wants translated and is not); 2 it could not be done.
+    Exit status: 0 done; 1 something was found (a disagreement, a finding of an audit,
+    a difference, an address that --check wants translated and is not); 2 it could not
+    be done.
     """
 
 

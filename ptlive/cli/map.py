@@ -14,6 +14,7 @@ from ptlive.analysis.filters import Dropped, filtered
 from ptlive.analysis.regions.build import Regions, regions
 from ptlive.analysis.tree import Run, Tree, merged_tables
 from ptlive.cli.area_option import AREA_OPTION, chosen_ranges, cuts_of
+from ptlive.cli.bundle import Command
 from ptlive.cli.connect import connect, tell, tell_changes
 from ptlive.cli.filters import FilterOptions, filter_options
 from ptlive.cli.main import DONE
@@ -73,7 +74,7 @@ class Mapped:
     runs: AbsentRuns | None
 
 
-@click.command("map")
+@click.command("map", cls=Command)
 @click.argument("ranges", metavar="[VA..LAST_VA]...", type=RANGE, nargs=-1)
 @filter_options
 @AREA_OPTION
@@ -87,7 +88,7 @@ class Mapped:
     "--depth",
     type=click.IntRange(1),
     metavar="N",
-    help="With --tree: how many levels of tables to show. Default: all but the last.",
+    help="With --tree: how many levels of tables to show.  [default: all but the last]",
 )
 @profile_options
 @target_options

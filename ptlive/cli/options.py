@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from ptlive.cli.bundle import bundle, option
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -106,79 +107,96 @@ def _pkru(_ctx: click.Context, _param: click.Parameter, value: int | None) -> in
     return value
 
 
+_GUEST, _SPACE, _OUTPUT = "The guest", "The address space", "Output"
+_OPTIONS = (
+    option(
+        "--guest", heading=_GUEST, metavar="NAME", help="A bundled guest (see: ptlive guest list)."
+    ),
+    option(
+        "--gdb",
+        heading=_GUEST,
+        metavar="HOST:PORT|unix:PATH|none",
+        help="Where QEMU's gdb stub listens; none: leave it alone, ask QMP.",
+    ),
+    option(
+        "--qmp",
+        heading=_GUEST,
+        metavar="HOST:PORT|unix:PATH",
+        help="Where its QMP listens: it tells what the stub does not.",
+    ),
+    option(
+        "--memory",
+        heading=_GUEST,
+        type=click.Choice(SOURCES),
+        default="auto",
+        show_default=True,
+        help="What memory is read through; auto is the fastest that there is.",
+    ),
+    option(
+        "--live",
+        heading=_GUEST,
+        is_flag=True,
+        help="Read the guest as it runs, by QMP; what changed meanwhile is told.",
+    ),
+    option(
+        "--from",
+        "from_file",
+        heading=_GUEST,
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help="Read a file, not a live guest: a snapshot, or QEMU's dump-guest-memory.",
+    ),
+    option(
+        "--assume",
+        heading=_GUEST,
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="With --from: take cr0, cr2, cr3, cr4, efer, maxphyaddr, gbpages, pkru for this, "
+        "or FIRST..LAST for ram, rom or device; may be repeated.",
+    ),
+    option(
+        "--root",
+        heading=_SPACE,
+        type=ROOT,
+        multiple=True,
+        metavar="ADDRESS|cr3|vcpu:N|#N",
+        help="Root table, #N as `ptlive roots` numbers them; may be repeated.  [default: cr3]",
+    ),
+    option(
+        "--all-roots",
+        heading=_SPACE,
+        is_flag=True,
+        help="Every address space that `ptlive roots` finds.",
+    ),
+    option(
+        "--vcpu",
+        heading=_SPACE,
+        type=int,
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Whose registers count, from 1.",
+    ),
+    option(
+        "--format",
+        heading=_SPACE,
+        metavar="NAME",
+        help="Walk as this format, whatever the vCPU uses.",
+    ),
+    option(
+        "--pkru",
+        heading=_SPACE,
+        type=NUMBER,
+        callback=_pkru,
+        metavar="VALUE",
+        help="The guest's PKRU, which the stub lacks.",
+    ),
+    option("--json", heading=_OUTPUT, is_flag=True, help="Print one JSON object."),
+    option("-v", "--verbose", heading=_OUTPUT, is_flag=True, help="Tell more, on stderr."),
+)
+
+
 def target_options(command: F) -> F:
     """Give a command the options of `TargetOptions`, as its argument `target`."""
-    options = [
-        click.option("--guest", metavar="NAME", help="A bundled guest (see: ptlive guest list)."),
-        click.option(
-            "--gdb",
-            metavar="HOST:PORT|unix:PATH|none",
-            help="Where QEMU's gdb stub listens; none: leave it alone, ask QMP.",
-        ),
-        click.option(
-            "--qmp",
-            metavar="HOST:PORT|unix:PATH",
-            help="Where its QMP listens: it tells what the stub does not.",
-        ),
-        click.option(
-            "--from",
-            "from_file",
-            type=click.Path(path_type=Path, dir_okay=False),
-            metavar="FILE",
-            help="Read a file, not a live guest: a snapshot, or QEMU's dump-guest-memory.",
-        ),
-        click.option(
-            "--assume",
-            multiple=True,
-            metavar="NAME=VALUE",
-            help="With --from: take cr0, cr2, cr3, cr4, efer, maxphyaddr, gbpages, pkru for this, "
-            "or FIRST..LAST for ram, rom or device.",
-        ),
-        click.option(
-            "--memory",
-            type=click.Choice(SOURCES),
-            default="auto",
-            show_default=True,
-            help="What memory is read through; auto is the fastest that there is.",
-        ),
-        click.option(
-            "--live",
-            is_flag=True,
-            help="Read the guest as it runs, by QMP; what changed meanwhile is told.",
-        ),
-        click.option(
-            "--root",
-            type=ROOT,
-            multiple=True,
-            metavar="ADDRESS|cr3|vcpu:N|#N",
-            help="Root table, #N as `ptlive roots` numbers them; may be repeated. Default: cr3.",
-        ),
-        click.option(
-            "--all-roots", is_flag=True, help="Every address space that `ptlive roots` finds."
-        ),
-        click.option("--vcpu", type=int, default=1, show_default=True, help="From 1."),
-        click.option(
-            "--format", metavar="NAME", help="Walk as this format, whatever the vCPU uses."
-        ),
-        click.option(
-            "--pkru",
-            type=NUMBER,
-            callback=_pkru,
-            metavar="VALUE",
-            help="The guest's PKRU, which the stub lacks.",
-        ),
-        click.option("--json", is_flag=True, help="Print one JSON object."),
-        click.option("-v", "--verbose", is_flag=True, help="Tell more, on stderr."),
-    ]
-
-    @functools.wraps(command)
-    def wrapper(**values: Any) -> Any:
-        fields = TargetOptions.__dataclass_fields__
-        target = TargetOptions(**{name: values.pop(name) for name in fields})
-        return command(target=target, **values)
-
-    wrapped: Any = wrapper
-    for option in reversed(options):
-        wrapped = option(wrapped)
-    result: F = wrapped
-    return result
+    names = (field.name for field in fields(TargetOptions))
+    return bundle("target", TargetOptions, names, _OPTIONS)(command)

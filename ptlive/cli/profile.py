@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import numpy as np
 
+from ptlive.cli.bundle import bundle, option
 from ptlive.cli.connect import tell
 from ptlive.errors import PtliveError
 from ptlive.memory.ram_map import Kind
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_SYSTEM = "The system"
 PROFILES = ("auto", "linux", "none")
 
 
@@ -43,7 +44,7 @@ class ProfileOptions:
 
 def profile_options(command: F) -> F:
     """Give a command the options of `ProfileOptions`, as its argument `profile`."""
-    return _options(command, "auto", "What system the guest is; auto looks at its structure.")
+    return _options(command, "auto", "Which system it is; auto looks at its structure.")
 
 
 def profile_if_asked(command: F) -> F:
@@ -56,34 +57,30 @@ def profile_if_asked(command: F) -> F:
 
 
 def _options(command: F, default: str | None, about: str) -> F:
-    options = [
-        click.option(
+    options = (
+        option(
             "--profile",
+            heading=_SYSTEM,
             type=click.Choice(PROFILES),
             default=default,
             show_default=default is not None,
             help=about,
         ),
-        click.option(
+        option(
             "--symbols",
+            heading=_SYSTEM,
             type=click.Path(path_type=Path, dir_okay=False),
             metavar="FILE",
             help="Its vmlinux, System.map, or a saved /proc/kallsyms.",
         ),
-    ]
+    )
+    return bundle("profile", _made, ("profile", "symbols"), options)(command)
 
-    @functools.wraps(command)
-    def wrapper(**values: Any) -> Any:
-        profile, symbols = values.pop("profile"), values.pop("symbols")
-        if profile is None:
-            profile = "none" if symbols is None else "auto"
-        return command(profile=ProfileOptions(profile, symbols), **values)
 
-    wrapped: Any = wrapper
-    for option in reversed(options):
-        wrapped = option(wrapped)
-    result: F = wrapped
-    return result
+def _made(profile: str | None, symbols: Path | None) -> ProfileOptions:
+    if profile is None:
+        profile = "none" if symbols is None else "auto"
+    return ProfileOptions(profile, symbols)
 
 
 def profile_of(

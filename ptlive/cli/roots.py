@@ -9,6 +9,7 @@ import click
 
 from ptlive.analysis.roots import judge
 from ptlive.analysis.roots.cr3 import take_apart
+from ptlive.cli.bundle import Command
 from ptlive.cli.connect import connect, tell, tell_changes
 from ptlive.cli.main import DONE
 from ptlive.cli.options import TargetOptions, target_options
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from ptlive.target.cpu import CpuState
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--all", "everything", is_flag=True, help="Also those that are less sure.")
 @click.option(
     "--min-confidence",

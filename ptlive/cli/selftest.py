@@ -9,6 +9,7 @@ import click
 import numpy as np
 
 from ptlive.analysis.selftest import SelftestReport
+from ptlive.cli.bundle import Command
 from ptlive.cli.connect import connect, tell
 from ptlive.cli.main import DONE, FOUND
 from ptlive.cli.options import NO_STUB, NUMBER, TargetOptions, target_options
@@ -29,7 +30,7 @@ from ptlive.verify.twins.fork import fork_of
 from ptlive.verify.twins.run import ORACLE
 
 
-@click.command("selftest")
+@click.command("selftest", cls=Command)
 @click.argument("addresses", metavar="[VA]...", type=NUMBER, nargs=-1)
 @click.option("--levels", type=click.Choice(["4", "5"]), help="Only these.  [default: 5, then 4]")
 @click.option("--quick", is_flag=True, help="Leave out the matrix of rights and rare CPUs.")

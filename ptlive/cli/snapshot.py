@@ -14,6 +14,7 @@ import numpy as np
 
 from ptlive.analysis.audit.isolation import partner_of
 from ptlive.arrays import pieces
+from ptlive.cli.bundle import Command
 from ptlive.cli.connect import connect, tell, tell_changes
 from ptlive.cli.main import DONE
 from ptlive.cli.options import TargetOptions, target_options
@@ -51,7 +52,7 @@ _TORN = 1000
 _QMP_SECONDS = 1.0
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--full", is_flag=True, help="All RAM and ROM, not the tables alone.")
 @click.option("--force", is_flag=True, help="Replace a file of that name.")

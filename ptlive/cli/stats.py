@@ -10,6 +10,7 @@ import numpy as np
 from ptlive.analysis.filters import filtered
 from ptlive.analysis.statistics.leaves import Kinds, distinct_bytes, reaching
 from ptlive.analysis.statistics.tables import tables
+from ptlive.cli.bundle import Command
 from ptlive.cli.connect import connect, tell_changes
 from ptlive.cli.filters import FilterOptions, filter_options
 from ptlive.cli.main import DONE
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 LAST = (1 << 64) - 1
 
 
-@click.command("stats")
+@click.command("stats", cls=Command)
 @click.argument("ranges", metavar="[VA..LAST_VA]...", type=RANGE, nargs=-1)
 @filter_options
 @profile_options

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
+from ptlive.cli.bundle import Command
 from ptlive.cli.connect import connect, tell_changes
 from ptlive.cli.main import DONE
 from ptlive.cli.options import NUMBER, TargetOptions, target_options
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from ptlive.space import AddressSpace
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("address", type=NUMBER)
 @click.option("--level", type=int, help="Of the table; 1 is the PTEs'.  [default: the root's]")
 @click.option("--all", "everything", is_flag=True, help="Show entries that are zero, too.")

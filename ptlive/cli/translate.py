@@ -8,6 +8,7 @@ import click
 import numpy as np
 
 from ptlive.access_kind import ACCESS_KINDS
+from ptlive.cli.bundle import Command
 from ptlive.cli.connect import connect, tell_changes
 from ptlive.cli.main import DONE, FAILED, FOUND
 from ptlive.cli.options import NUMBER, TargetOptions, target_options
@@ -19,7 +20,7 @@ from ptlive.show.json import print_json
 from ptlive.show.terminal import heading, stdout
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("addresses", metavar="VA...", nargs=-1, required=True)
 @click.option(
     "--access",

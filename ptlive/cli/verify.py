@@ -11,6 +11,7 @@ import click
 import numpy as np
 
 from ptlive.access_kind import ACCESS_KINDS
+from ptlive.cli.bundle import Command
 from ptlive.cli.connect import connect, tell
 from ptlive.cli.main import DONE, FAILED, FOUND
 from ptlive.cli.options import RANGE, TargetOptions, target_options
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from ptlive.analysis.report import Report
 
 
-@click.command("verify")
+@click.command("verify", cls=Command)
 @click.argument("ranges", metavar="[VA|VA..LAST_VA]...", type=RANGE, nargs=-1)
 @click.option(
     "--oracle",
