@@ -17,6 +17,7 @@ ROOMS = {
     "errors": (0, BOTH),
     "arrays": (0, BOTH),
     "access_kind": (0, BOTH),
+    "files": (0, BOTH),
     "paging": (1, LEFT),
     "wire": (1, RIGHT),
     "analysis": (2, LEFT),

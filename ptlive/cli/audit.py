@@ -23,6 +23,7 @@ from ptlive.cli.options import LAST, NUMBER, RANGE, TargetOptions, target_option
 from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
 from ptlive.cli.together import Together, walk_together
 from ptlive.errors import PtliveError
+from ptlive.files import writing
 from ptlive.show import audit as show
 from ptlive.show.json import print_json
 from ptlive.show.progress import progress
@@ -317,7 +318,5 @@ def _write_sarif(
 
     told = [text for _, text in (*connection.notes, *notes)]
     told += [f"{name}: {why}" for one in results for name, why in one.skipped.items()]
-    try:
+    with writing(path):
         sarif.write(path, sarif.log(__version__, connection.guest, RULES, found, told))
-    except OSError as error:
-        raise PtliveError(f"{path} cannot be written: {error.strerror}") from None

@@ -17,6 +17,7 @@ from ptlive.cli.map import ends
 from ptlive.cli.options import RANGE, TargetOptions, target_options
 from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
 from ptlive.errors import PtliveError
+from ptlive.files import check_free
 from ptlive.show import words
 from ptlive.show.data.columns import Source
 from ptlive.show.data.write import LIMIT, Written, check, export
@@ -63,8 +64,7 @@ def export_(
     and then by address; with --holes, the holes of a root follow its pages.
     """
     check(file)
-    if file.exists() and not force:
-        raise PtliveError(f"{file} is there already: --force replaces it")
+    check_free(file, force=force)
     with connect(target) as connection, progress() as told:
         graphs = [space.walk(ends(ranges), told) for space in connection.spaces]
         sources = [

@@ -16,6 +16,7 @@ from ptlive.cli.connect import connect, tell
 from ptlive.cli.main import DONE, FAILED, FOUND
 from ptlive.cli.options import RANGE, TargetOptions, target_options
 from ptlive.errors import PtliveError
+from ptlive.files import writing
 from ptlive.show import junit as ci
 from ptlive.show import report as show
 from ptlive.show.json import print_json
@@ -198,10 +199,8 @@ def _told_to_ci(junit: Path | None) -> Iterator[None]:
 
 def write(path: Path, data: bytes) -> None:
     """Write a file. Raises PtliveError if that cannot be."""
-    try:
+    with writing(path):
         path.write_bytes(data)
-    except OSError as error:
-        raise PtliveError(f"cannot write {path}: {error.strerror}") from error
 
 
 def selection(target: TargetOptions, origin: str, twin_qemu: str) -> str:

@@ -8,12 +8,12 @@ import io
 import os
 import subprocess
 import tarfile
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptlive.errors import PtliveError
+from ptlive.files import write_whole
 from ptlive.guests.apt import Apt, check_release
 
 if TYPE_CHECKING:
@@ -29,13 +29,6 @@ def cache_folder() -> Path:
     except OSError as error:
         raise PtliveError(f"cannot keep downloads in {folder}: {error.strerror}") from error
     return folder
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that others see all of it or nothing."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as draft:
-        draft.write(data)
-    os.replace(draft.name, path)
 
 
 def unpacked(package: str, pattern: str, release: str = "") -> Path | None:

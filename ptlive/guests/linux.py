@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ptlive.errors import PtliveError
+from ptlive.files import write_whole
 from ptlive.guests import apt, debian, initramfs, mapper, ovmf
 from ptlive.guests.recipe import Boot, Recipe
 
@@ -174,7 +175,7 @@ def _initramfs(busybox: bytes, program: bytes, modules: list[Path]) -> Path:
             # Without it the mapper changes no setting of the system that it runs on.
             initramfs.program("ptlive-guest", _MARK),
         ]
-        debian.write_whole(path, initramfs.archive(entries))
+        write_whole(path, initramfs.archive(entries))
     return path
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptlive.errors import PtliveError
+from ptlive.files import write_whole
 from ptlive.guests import built, debian
 from ptlive.guests.recipe import Boot, Recipe
 
@@ -27,7 +28,7 @@ def _prepare(progress: Callable[[str], None]) -> Boot:
     packed = debian.provide(_PACKAGE, "boot/xen-4.17-amd64.gz", progress)
     kernel = debian.cache_folder() / f"{_PACKAGE}.elf"
     if not kernel.exists() or kernel.stat().st_mtime < packed.stat().st_mtime:
-        debian.write_whole(kernel, gzip.decompress(packed.read_bytes()))  # QEMU does not
+        write_whole(kernel, gzip.decompress(packed.read_bytes()))  # QEMU does not
     domain = built.provide(DOMAIN, "Xen's domain", _SOURCE, progress)
     if re.search(r"[\s,]", str(domain)):
         # QEMU takes what is behind it for the module's arguments (hw/i386/multiboot.c).

@@ -133,7 +133,7 @@ def test_sarif_has_what_its_specification_wants(
         (("--only", "nonsense"), "there is no rule 'nonsense'"),
         (("--ignore", "nonsense:0..1"), "there is no rule 'nonsense'"),
         (("--ignore", "wx-user:2..1"), "ends before it begins"),
-        (("--sarif", "/nonexistent/x.sarif"), "/nonexistent/x.sarif cannot be written"),
+        (("--sarif", "/nonexistent/x.sarif"), "cannot write /nonexistent/x.sarif"),
     ],
     ids=["only", "ignore", "range", "file"],
 )

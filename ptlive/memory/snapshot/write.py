@@ -1,21 +1,18 @@
-"""Write a snapshot: frames as they come, then where each is, then what is known besides.
-
-What is written is seen under its name when it is whole, and only then.
-"""
+"""Write a snapshot: frames as they come, then where each is, then what is known besides."""
 
 from __future__ import annotations
 
 import json
 import os
-import secrets
 import zlib
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zstandard
 
 from ptlive.errors import PtliveError
+from ptlive.files import whole, writing
 from ptlive.memory.snapshot.layout import (
     CHUNK,
     CHUNK_FRAMES,
@@ -42,8 +39,9 @@ _SHIFT = np.uint64(12)
 class Writer:
     """Takes frames and, at the end, what is known of the guest."""
 
-    def __init__(self, file: int) -> None:
-        self._file = file
+    def __init__(self, file: int, path: Path) -> None:
+        """Write to an open file; path: what to call it, should that fail."""
+        self._file, self._path = file, path
         self._at = HEADER_SIZE
         self._codec = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=False)
         self._pending: list[U8] = []
@@ -104,7 +102,7 @@ class Writer:
         if len(told) > MOST_ABOUT:
             raise PtliveError("what is known of the guest is too long for a snapshot")
         header = Header(self._slots, self._section(told), runs, chunks, self._at)
-        _write(self._file, header.pack(), 0)
+        self._write(header.pack(), 0)
 
     def _chunk(self, rows: list[U8]) -> None:
         data = self._codec.compress(np.concatenate(rows).tobytes())
@@ -118,8 +116,15 @@ class Writer:
         return section
 
     def _append(self, data: bytes) -> None:
-        _write(self._file, data, self._at)
+        self._write(data, self._at)
         self._at += len(data)
+
+    def _write(self, data: bytes, at: int) -> None:
+        rest = memoryview(data)
+        with writing(self._path):
+            while rest:
+                done = os.pwrite(self._file, rest, at)
+                rest, at = rest[done:], at + done
 
 
 @contextmanager
@@ -129,32 +134,15 @@ def create(path: Path, *, force: bool = False) -> Iterator[Writer]:
     force: replace what has that name. Only this user may read it: a guest's memory has
     the guest's secrets in it. Raises PtliveError if it cannot be written.
     """
-    check_free(path, force=force)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with whole(path, force=force, private=True) as draft:
+        with writing(path):
+            file = os.open(draft, os.O_WRONLY | os.O_CLOEXEC)
         try:
-            yield Writer(file)
-            os.fsync(file)
-            if not force:
-                check_free(path, force=False)  # it was long ago
-            draft.replace(path)
+            yield Writer(file, path)
+            with writing(path):
+                os.fsync(file)
         finally:
             os.close(file)
-            with suppress(FileNotFoundError):
-                draft.unlink()
-    except OSError as error:
-        raise PtliveError(f"cannot write {path}: {error.strerror}") from error
-
-
-def check_free(path: Path, *, force: bool) -> None:
-    """Raise PtliveError if there is something of that name, and it is not to be replaced."""
-    if os.path.lexists(path) and (not force or not path.is_file()):
-        raise PtliveError(
-            f"{path} is there already: --force replaces it"
-            if path.is_file()
-            else f"{path} is no file, and is not replaced"
-        )
 
 
 def _runs(frames: list[U64], places: list[U64]) -> np.ndarray[Any, Any]:
@@ -173,10 +161,3 @@ def _runs(frames: list[U64], places: list[U64]) -> np.ndarray[Any, Any]:
     runs["frame"], runs["slot"] = frame[first], slot[first]
     runs["count"] = np.diff(np.append(first, len(frame)))
     return runs
-
-
-def _write(file: int, data: bytes, at: int) -> None:
-    rest = memoryview(data)
-    while rest:
-        done = os.pwrite(file, rest, at)
-        rest, at = rest[done:], at + done

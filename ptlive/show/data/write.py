@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ptlive import __version__
 from ptlive.errors import PtliveError
+from ptlive.files import whole, writing
 from ptlive.paging.format import Kind
 from ptlive.paging.graph import HOLES
 from ptlive.paging.paths import holes as holes_of
@@ -61,7 +61,7 @@ def export(
     total = min(sum(rows), limit)
     schema = _schema(made, {**(about or {}), **_facts(sources, rows, total)})
     written = [0] * len(sources)
-    with _whole(path) as beside, sink(beside, schema) as write:
+    with whole(path) as draft, writing(path), sink(draft, schema) as write:
         for number, source in enumerate(sources):
             for chunk in _chunks(source, limit - sum(written), with_holes=with_holes):
                 write(_batch(schema, made, source, chunk))
@@ -136,21 +136,6 @@ def _batch(schema: Any, made: Sequence[Column], source: Source, chunk: Paths) ->
         else:
             arrays.append(arrow.array(np.ascontiguousarray(value), mask=null))
     return arrow.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """Yield a name beside a path, whose file takes its place when all went well."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        try:
-            yield beside
-            beside.replace(path)
-        finally:
-            with suppress(FileNotFoundError):
-                beside.unlink()
-    except OSError as error:
-        raise PtliveError(f"{path} cannot be written: {error.strerror or error}") from None
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -128,7 +129,9 @@ def test_few_chunks_are_kept_and_each_is_unpacked_once(
     assert len(memory._held) == 2
 
 
-def test_the_file_is_its_owners_and_there_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_the_file_is_its_owners_and_there_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "one"
     with create(path) as writer:
         writer.add(u64(0x1000), rows(2)[1:])
@@ -140,13 +143,19 @@ def test_the_file_is_its_owners_and_there_whole_or_not_at_all(tmp_path: Path) ->
     def failing(error: BaseException) -> None:
         with create(path, force=True) as writer:
             writer.add(u64(0x1000), rows(2)[1:])
+            writer.finish({})
             raise error
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
 
     for error in (KeyboardInterrupt(), ValueError()):
         with pytest.raises(type(error)):
             failing(error)
-    with pytest.raises(PtliveError, match=f"cannot write {path}: No space left on device"):
-        failing(OSError(28, "No space left on device"))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        with pytest.raises(PtliveError, match=f"cannot write {path}: No space left on device"):
+            failing(AssertionError())
     assert [one.name for one in tmp_path.iterdir()] == ["one"]
     assert path.read_bytes() == before
     with create(path, force=True) as writer:

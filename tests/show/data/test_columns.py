@@ -200,10 +200,10 @@ def test_nothing_is_left_of_a_file_that_was_not_finished(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(write, "_batch", full)
-    with pytest.raises(PtliveError, match="cannot be written: No space left on device"):
+    with pytest.raises(PtliveError, match=r"cannot write .*: No space left on device"):
         export(tmp_path / "x.parquet", [source(mapped)])
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(PtliveError, match="cannot be written"):
+    with pytest.raises(PtliveError, match="cannot write"):
         export(tmp_path / "nowhere" / "x.parquet", [source(mapped)])
 
 
