@@ -212,10 +212,12 @@ class _Comparison:
 
     def shared(self, lvl: int, sides: tuple[Side, ...], one: Slots, other: Slots) -> Bool:
         """Tell where both sides refer to one table, with equal rights above it."""
-        ids = [
-            np.where(found.kind == Kind.TABLE, side.floor.child[found.edge], NOTHING)
-            for side, found in zip(sides, (one, other), strict=True)
-        ]
+        ids = []
+        for side, found in zip(sides, (one, other), strict=True):
+            table_at = np.flatnonzero(found.kind == Kind.TABLE)
+            below = np.full(found.edge.size, NOTHING, dtype=np.intp)
+            below[table_at] = side.floor.child[found.edge[table_at]]
+            ids.append(below)
         at = [floor_of(graph, lvl - 1) for graph in self.graphs]
         return _same(at[0], at[1], *ids)
 

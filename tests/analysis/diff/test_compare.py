@@ -215,6 +215,17 @@ def test_two_roots_of_one_memory_share_what_they_share(case: Case, data: st.Data
     assert (len(again), again.counts, again.pairs) == (0, {}, 0)
 
 
+def test_a_root_whose_tables_are_empty_is_compared_with_another_of_its_memory() -> None:
+    made = Builder(levels=4)
+    made.map(0, 0x5000 | PWU)
+    root = made.table()
+    made.ram.write(root, made.table() | PWU)
+    one, other = (walk(made.fmt, made.ram, u64(each)) for each in (made.root, root))
+    for old, new, kind in ((one, other, "removed"), (other, one, "added")):
+        found = diff(old, new, alike, alike, same_memory=True)
+        assert found.counts == {kind: Count({12: 1}, FRAME)}
+
+
 def test_a_range_cuts_both_sides_alike() -> None:
     one, other = Builder(4), Builder(4)
     for slot in range(8):
