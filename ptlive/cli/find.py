@@ -25,7 +25,7 @@ from ptlive.errors import PtliveError
 from ptlive.show import find as show
 from ptlive.show.json import print_json
 from ptlive.show.progress import progress
-from ptlive.show.terminal import heading, print_lines, stdout, write_lines
+from ptlive.show.terminal import heading, print_blocks, stdout, write_lines
 from ptlive.space import TARGET_NAMES
 
 if TYPE_CHECKING:
@@ -186,9 +186,9 @@ def _answer(group: Together, spans: Spans, areas: tuple[Area, ...], limit: int) 
 
 def _print(answer: show.Answer) -> None:
     if len(answer.spans) > _HEADED:
-        print_lines(show.listing(answer))
+        print_blocks(show.listing(answer))
         return
-    for head, lines in show.blocks(answer):
+    for head, lines in show.headed(answer):
         stdout().print(heading(head))
         write_lines(lines)
 

@@ -14,7 +14,7 @@ from ptlive.paging.select import only
 from ptlive.show import find as show
 from ptlive.show import words
 from ptlive.show.json import print_json
-from ptlive.show.terminal import heading, print_lines, stdout, write_lines
+from ptlive.show.terminal import heading, print_blocks, print_lines, stdout, write_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +64,7 @@ def _print(group: Together, limit: int) -> None:
     answer = _user(group, known, folded, limit)
     if len(answer.spans):
         stdout().print(heading("what user mode reaches of them"))
-        write_lines(show.listing(answer))
+        print_blocks(show.listing(answer))
 
 
 def _sentences(group: Together, known: Tables, folded: Folded) -> Iterator[str]:
@@ -113,7 +113,7 @@ def _as_json(group: Together, limit: int) -> dict[str, Any]:
         "kernel_writes": int(reach.supervisor.sum()),
         "user_reads": int(reach.user.sum()),
         "user_writes": int(reach.user_writes.sum()),
-        "user_mappings": list(show.as_json(answer)),
+        "user_mappings": show.as_json(answer),
         "tables": (
             {
                 **show.table_json(answer, at),

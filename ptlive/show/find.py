@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,21 +13,20 @@ from ptlive.analysis.areas import area_of
 from ptlive.paging import fields, rights
 from ptlive.paging.fields import size_name
 from ptlive.show import words
-from ptlive.show.terminal import aligned
+from ptlive.show.grid import Aligned, Hex, Words, blocks, distinct, numbered
+from ptlive.show.json import Encoded
+from ptlive.show.terminal import aligned, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from ptlive.analysis.areas import Area
     from ptlive.analysis.find import Found, Mappings, Spans
     from ptlive.analysis.fold import Tables
-    from ptlive.arrays import Bool
+    from ptlive.arrays import Bool, Index
     from ptlive.paging.format import Format
+    from ptlive.show.grid import Column
 
-_T = TypeVar("_T", bound="Hashable")
-_R = TypeVar("_R")
-
-_HEADER = ("address", "last", "page", "rights", "attributes", "level", "entry at", "entry")
 # Up to so many roots are named, of more it is said how many they are.
 _NAMED = 3
 
@@ -65,46 +66,61 @@ def root_words(sets: Bool, roots: Sequence[str]) -> list[str]:
     return result
 
 
-def blocks(answer: Answer) -> Iterator[tuple[str, Iterator[str]]]:
+def headed(answer: Answer) -> Iterator[tuple[str, Iterator[str]]]:
     """Yield for each stretch a heading and the lines below it."""
-    cells = _cells(answer)
     begin = np.searchsorted(answer.found.mappings.span, np.arange(len(answer.spans) + 1)).tolist()
     for row in range(len(answer.spans)):
-        rows = slice(begin[row], begin[row + 1])
-        yield _headline(answer, row), _block(answer, row, [column[rows] for column in cells])
+        yield _headline(answer, row), _block(answer, row, np.arange(begin[row], begin[row + 1]))
 
 
 def listing(answer: Answer) -> Iterator[str]:
-    """Yield one table for all stretches, which are many; then those that nothing maps."""
-    mappings = answer.found.mappings
-    pa = [f"{one:#x}" for one in mappings.pa.tolist()]
-    header = ["physical", *_HEADER, *_more(answer)]
-    yield from aligned(header, [pa, *_cells(answer)])
+    """Yield a heading and one table for all stretches, which are many, many lines at a time.
+
+    Then those that nothing maps.
+    """
+    mappings, spans = answer.found.mappings, answer.spans
+    yield from _table(answer, mappings, [("physical", Hex(mappings.pa, short=True))])
     count = answer.found.count
-    for row in np.flatnonzero(count == 0).tolist():
-        yield f"{_name(answer, row)}: nothing maps it"
+    unmapped = np.flatnonzero(count == 0)
+    for begin in range(0, unmapped.size, _SOME):
+        rows = unmapped[begin : begin + _SOME]
+        yield "".join(
+            f"{_ends(*ends)}: nothing maps it\n"
+            for ends in zip(spans.first[rows].tolist(), spans.last[rows].tolist(), strict=True)
+        )
     for row in np.flatnonzero(count > answer.found.listed.astype(np.uint64)).tolist():
-        yield f"{_name(answer, row)}: {_left_out(answer, row)}"
+        yield f"{_name(answer, row)}: {_left_out(answer, row)}\n"
 
 
-def as_json(answer: Answer) -> Iterator[dict[str, Any]]:
-    """Yield what was found of each stretch."""
-    found = answer.found
+def as_json(answer: Answer) -> Iterator[Encoded]:
+    """Yield what was found of each stretch, encoded."""
+    found, spans = answer.found, answer.spans
     rows = _mapping_json(answer)
-    ends = np.searchsorted(found.mappings.span, np.arange(1, len(answer.spans) + 1)).tolist()
+    ends = np.searchsorted(found.mappings.span, np.arange(1, len(spans) + 1))
+    known: dict[tuple[str, str], str] = {}
     done = 0
-    for row, end in enumerate(ends):
-        yield {
-            "pa": hex(int(answer.spans.first[row])),
-            "last_pa": hex(int(answer.spans.last[row])),
-            "target": answer.targets[row],
-            "region": answer.places[row] or None,
-            "tables": [table_json(answer, at) for at in answer.table_of.get(row, ())],
-            "mappings": int(found.count[row]),
-            "listed": int(found.listed[row]),
-            "maps": [next(rows) for _ in range(end - done)],
-        }
-        done = end
+    for begin in range(0, len(spans), _SOME):
+        some = slice(begin, begin + _SOME)
+        columns = (c[some].tolist() for c in (spans.first, spans.last, found.count, found.listed))
+        inside = zip(answer.targets[some], answer.places[some], strict=True)
+        for row, (first, last, count, listed), where, end in zip(
+            range(begin, begin + _SOME),
+            zip(*columns, strict=True),
+            inside,
+            ends[some].tolist(),
+            strict=False,
+        ):
+            if where not in known:
+                lies_in = {"target": where[0], "region": where[1] or None}
+                known[where] = json.dumps(lies_in)[1:-1]
+            at = answer.table_of.get(row)
+            tables = json.dumps([table_json(answer, one) for one in at]) if at else "[]"
+            maps = ", ".join(islice(rows, end - done))
+            done = end
+            yield Encoded(
+                f'{{"pa": "{first:#x}", "last_pa": "{last:#x}", {known[where]}, "tables": {tables}'
+                f', "mappings": {count}, "listed": {listed}, "maps": [{maps}]}}'
+            )
 
 
 def table_json(answer: Answer, at: int) -> dict[str, Any]:
@@ -128,12 +144,12 @@ def _headline(answer: Answer, row: int) -> str:
     return f"{_name(answer, row)} ({inside}): {what}"
 
 
-def _block(answer: Answer, row: int, cells: list[list[str]]) -> Iterator[str]:
+def _block(answer: Answer, row: int, rows: Index) -> Iterator[str]:
     for at in answer.table_of.get(row, ()):
         yield f"  {table_line(answer, at)}"
-    if cells[0]:
-        for line in aligned([*_HEADER, *_more(answer)], cells):
-            yield f"  {line}"
+    if rows.size:
+        for block in _table(answer, answer.found.mappings.take(rows), []):
+            yield from (f"  {line}" for line in block.splitlines())
     if answer.found.count[row] > answer.found.listed[row]:
         yield f"  {_left_out(answer, row)}"
 
@@ -155,80 +171,111 @@ def _left_out(answer: Answer, row: int) -> str:
 
 
 def _name(answer: Answer, row: int) -> str:
-    first, last = int(answer.spans.first[row]), int(answer.spans.last[row])
+    return _ends(int(answer.spans.first[row]), int(answer.spans.last[row]))
+
+
+def _ends(first: int, last: int) -> str:
     return f"{first:#x}" if first == last else f"{first:#x}..{last:#x}"
 
 
-def _more(answer: Answer) -> list[str]:
-    return ["area"] * bool(answer.areas) + ["in"] * (len(answer.roots) > 1)
+def _table(answer: Answer, mappings: Mappings, before: list[tuple[str, Column]]) -> Iterator[str]:
+    """Yield a heading, and then whole lines of mappings, many at a time.
+
+    before: headings and columns that stand to the left of the usual ones
+    """
+    named = [*before, *_columns(answer, mappings)]
+    columns = [Aligned(column, len(name)) for name, column in named]
+    cells = (name.ljust(column.width) for (name, _), column in zip(named, columns, strict=True))
+    yield "  ".join(cells).rstrip() + "\n"
+    yield from blocks(columns, 0, len(mappings))
 
 
-def _cells(answer: Answer) -> list[list[str]]:
-    """Return the columns of the text."""
-    fmt, mappings = answer.fmt, answer.found.mappings
-    named = [f"{lvl} {fmt.level(lvl).spec}" for lvl in range(1, fmt.top + 1)]
-    pages = zip(mappings.pages.tolist(), mappings.bits.tolist(), strict=True)
-    cells = [
-        list(map(words.address, mappings.va.tolist())),
-        list(map(words.address, mappings.last_va.tolist())),
-        _each(lambda one: f"{one[0]} x {size_name(one[1])}", list(pages)),
-        _each(lambda one: words.rights(fmt, rights.names(fmt, one)), mappings.rights.tolist()),
-        _each(
-            lambda one: words.attributes(fields.unpack_attributes(fmt, one)),
-            mappings.attributes.tolist(),
+def _columns(answer: Answer, mappings: Mappings) -> Iterator[tuple[str, Column]]:
+    """Yield headings and columns of the text."""
+    fmt, page = answer.fmt, np.uint64(_SIZES)
+
+    def level(lvl: int) -> str:
+        return f"{lvl} {fmt.level(lvl).spec}"
+
+    def pages(one: int) -> str:
+        return f"{one // _SIZES} x {size_name(one % _SIZES)}"
+
+    yield "address", Hex(mappings.va)
+    yield "last", Hex(mappings.last_va)
+    yield "page", Words(mappings.pages.astype(np.uint64) * page + mappings.bits, pages)
+    yield "rights", Words(mappings.rights, lambda one: words.rights(fmt, rights.names(fmt, one)))
+    yield (
+        "attributes",
+        Words(
+            mappings.attributes, lambda one: words.attributes(fields.unpack_attributes(fmt, one))
         ),
-        [named[lvl - 1] for lvl in mappings.lvl.tolist()],
-        [f"{place:#x}" for place in mappings.entry_pa.tolist()],
-        [f"{entry:#018x}" for entry in mappings.entry.tolist()],
-    ]
+    )
+    yield "level", Words(mappings.lvl.astype(np.uint64), level)
+    yield "entry at", Hex(mappings.entry_pa, short=True)
+    yield "entry", Hex(mappings.entry)
     if answer.areas:
-        cells.append(_area_names(answer.areas, mappings))
+        names = ["", *(plain(area.name) for area in answer.areas)]
+        at = (area_of(answer.areas, mappings.va) + 1).astype(np.uint64)
+        yield "area", Words(at, names.__getitem__)
     if len(answer.roots) > 1:
         named = root_words(answer.sets, answer.roots)
-        cells.append([named[at] for at in mappings.space.tolist()])
-    return cells
+        yield "in", Words(mappings.space.astype(np.uint64), named.__getitem__)
 
 
-def _area_names(areas: tuple[Area, ...], mappings: Mappings) -> list[str]:
-    return [areas[at].name if at >= 0 else "" for at in area_of(areas, mappings.va).tolist()]
+# Above all numbers of address bits in a page.
+_SIZES = 1 << 6
 
 
-def _mapping_json(answer: Answer) -> Iterator[dict[str, Any]]:
-    fmt, mappings = answer.fmt, answer.found.mappings
-    names = [
-        {"spec": fmt.level(lvl).spec, "linux": fmt.level(lvl).linux}
-        for lvl in range(1, fmt.top + 1)
-    ]
-    members = [[answer.roots[at] for at in np.flatnonzero(one).tolist()] for one in answer.sets]
-    columns = (
-        map(words.address, mappings.va.tolist()),
-        map(words.address, mappings.last_va.tolist()),
-        map(hex, mappings.pa.tolist()),
-        mappings.pages.tolist(),
-        map(size_name, mappings.bits.tolist()),
-        _each(lambda one: rights.names(fmt, one), mappings.rights.tolist()),
-        _each(lambda one: fields.unpack_attributes(fmt, one), mappings.attributes.tolist()),
-        mappings.lvl.tolist(),
-        [names[lvl - 1] for lvl in mappings.lvl.tolist()],
-        map(hex, mappings.entry_pa.tolist()),
-        [f"{entry:#018x}" for entry in mappings.entry.tolist()],
-        [name or None for name in _area_names(answer.areas, mappings)],
-        [members[at] for at in mappings.space.tolist()],
+def _mapping_json(answer: Answer) -> Iterator[str]:
+    """Yield the mappings as JSON; what many have in common is made once."""
+    mappings = answer.found.mappings
+    area = area_of(answer.areas, mappings.va)
+    alike = numbered(
+        len(mappings),
+        [
+            *(mappings.pages, mappings.bits, mappings.rights, mappings.attributes, mappings.lvl),
+            *(area, mappings.space),
+        ],
     )
-    for values in zip(*columns, strict=True):
-        yield dict(zip(_KEYS, values, strict=True))
+    different, which = distinct(alike)
+    first = np.empty(different.size, dtype=np.intp)
+    first[which[::-1]] = np.arange(len(mappings))[::-1]
+    inner, outer = [], []
+    for row in first.tolist():
+        some = _common_json(answer, row, int(area[row]))
+        rest = {key: some.pop(key) for key in ("area", "roots")}
+        inner.append(json.dumps(some)[1:-1])
+        outer.append(json.dumps(rest)[1:])
+    for begin in range(0, len(mappings), _SOME):
+        rows = slice(begin, begin + _SOME)
+        columns = (mappings.va, mappings.last_va, mappings.pa, mappings.entry_pa, mappings.entry)
+        lists = [column[rows].tolist() for column in (*columns, which)]
+        for va, last_va, pa, entry_pa, entry, at in zip(*lists, strict=True):
+            yield (
+                f'{{"va": "{va:#018x}", "last_va": "{last_va:#018x}", "pa": "{pa:#x}", {inner[at]}'
+                f', "entry_pa": "{entry_pa:#x}", "entry": "{entry:#018x}", {outer[at]}'
+            )
 
 
-_KEYS = (
-    *("va", "last_va", "pa", "pages", "page_size", "rights", "attributes", "level", "name"),
-    *("entry_pa", "entry", "area", "roots"),
-)
+# Rows that become lists at once.
+_SOME = 1 << 16
 
 
-def _each(function: Callable[[_T], _R], values: Sequence[_T]) -> list[_R]:
-    """Return what a function makes of each value; of equal ones it is asked once."""
-    made = {value: function(value) for value in set(values)}
-    return [made[value] for value in values]
+def _common_json(answer: Answer, row: int, area: int) -> dict[str, Any]:
+    """Return what many mappings have in common."""
+    fmt, mappings = answer.fmt, answer.found.mappings
+    lvl = int(mappings.lvl[row])
+    roots = np.flatnonzero(answer.sets[mappings.space[row]]).tolist()
+    return {
+        "pages": int(mappings.pages[row]),
+        "page_size": size_name(int(mappings.bits[row])),
+        "rights": rights.names(fmt, int(mappings.rights[row])),
+        "attributes": fields.unpack_attributes(fmt, int(mappings.attributes[row])),
+        "level": lvl,
+        "name": {"spec": fmt.level(lvl).spec, "linux": fmt.level(lvl).linux},
+        "area": answer.areas[area].name if area >= 0 else None,
+        "roots": [answer.roots[at] for at in roots],
+    }
 
 
 def table_counts(fmt: Format, tables: Tables) -> Iterator[str]:

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from ptlive.arrays import U8, U64, Bool
+    from ptlive.arrays import U8, U64, Bool, Index
 
 _DIGITS = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
 _SPACE, _NEWLINE = ord(" "), ord("\n")
 # Lines that are made at once.
 _SOME = 1 << 14
+# Values that are looked at to see which there are.
+_SAMPLE = 1 << 12
 
 
 class Column(Protocol):
@@ -74,7 +76,7 @@ class Words:
 
     def __init__(self, values: U64, text: Callable[[int], str], *, right: bool = False) -> None:
         """Take the numbers, and what makes a text of one; right: aligned to the right."""
-        self.values, self.different = values, np.unique(values)
+        self.values, self.different = values, distinct(values)[0]
         texts = [text(value) for value in self.different.tolist()]
         self.width = max(map(len, texts), default=0)
         lines = "".join(t.rjust(self.width) if right else t.ljust(self.width) for t in texts)
@@ -102,14 +104,29 @@ class Aligned:
         return np.pad(cells, ((0, 0), sides), constant_values=_SPACE) if more else cells
 
 
+def distinct(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], Index]:
+    """Return the distinct values in order, and which of them each one is.
+
+    As numpy's unique, which sorts all: of a million rights or sizes only few are different,
+    and those that a sample has are looked up.
+    """
+    some = np.unique(values[:: max(values.size // _SAMPLE, 1)])
+    which = np.searchsorted(some, values)
+    missing = some[np.minimum(which, some.size - 1)] != values if some.size else which != 0
+    if missing.any():
+        some = np.unique(np.concatenate([some, values[missing]]))
+        which = np.searchsorted(some, values)
+    return some, which
+
+
 def numbered(rows: int, columns: Iterable[npt.NDArray[Any]]) -> U64:
     """Return a number for each of so many rows, the same one where all columns are equal."""
     number = np.zeros(rows, dtype=np.uint64)
     for column in columns:
-        different = np.unique(column)
+        different, which = distinct(column)
         number *= np.uint64(different.size)
-        number += np.searchsorted(different, column).astype(np.uint64)
-        number = np.unique(number, return_inverse=True)[1].astype(np.uint64)
+        number += which.astype(np.uint64)
+        number = distinct(number)[1].astype(np.uint64)
     return number
 
 

@@ -91,6 +91,14 @@ def print_lines(lines: Iterable[str]) -> None:
     write_lines(rest)
 
 
+def print_blocks(blocks: Iterable[str]) -> None:
+    """Print text of many lines as it comes, the first line as a heading."""
+    rest = iter(blocks)
+    stdout().print(heading(next(rest).rstrip()))
+    for block in rest:
+        stdout().file.write(block)
+
+
 def write_lines(lines: Iterable[str]) -> None:
     """Write many lines of plain text to standard output, as they come."""
     rest = iter(lines)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptlive.show import grid
-from ptlive.show.grid import Aligned, Column, Hex, Words, blocks, numbered
+from ptlive.show.grid import Aligned, Column, Hex, Words, blocks, distinct, numbered
 
 numbers = st.one_of(st.integers(0, (1 << 64) - 1), st.integers(0, 40), st.just((1 << 64) - 1))
 
@@ -44,6 +44,18 @@ def test_a_number_stands_for_equal_rows(rows: list[tuple[int, int]]) -> None:
     found = numbered(len(rows), columns).tolist()
     for one, number in zip(rows, found, strict=True):
         assert [other == one for other in rows] == [each == number for each in found]
+
+
+@given(st.lists(st.integers(0, 5), max_size=40), st.integers(1, 9))
+def test_distinct_values_are_those_that_a_sort_finds(values: list[int], sample: int) -> None:
+    usual = grid._SAMPLE
+    try:
+        grid._SAMPLE = sample  # so that it misses some
+        found, which = distinct(np.array(values, dtype=np.uint64))
+    finally:
+        grid._SAMPLE = usual
+    assert found.tolist() == sorted(set(values))
+    assert found[which].tolist() == values
 
 
 def test_no_lines_are_none() -> None:
