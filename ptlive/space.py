@@ -55,6 +55,11 @@ class AddressSpace:
     vcpu: int
     not_modelled: dict[str, str]
 
+    @property
+    def title(self) -> str:
+        """What to call it, such as "root 0x1000 (cr3)"."""
+        return f"root {int(self.root[0]):#x} ({self.origin})"
+
     def walk(
         self,
         ranges: tuple[U64, U64] | None = None,

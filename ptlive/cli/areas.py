@@ -13,7 +13,7 @@ from ptlive.cli.options import target_options
 from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
 from ptlive.show import areas as show
 from ptlive.show.json import print_json
-from ptlive.show.terminal import heading, print_lines, stdout, write_lines
+from ptlive.show.terminal import print_lines, write_lines
 
 if TYPE_CHECKING:
     from ptlive.cli.options import TargetOptions
@@ -37,8 +37,7 @@ def areas(target: TargetOptions, profile: ProfileOptions) -> int:
         print_json(connection.envelope("areas", results, changes=changes))
         return DONE
     for space, known in zip(connection.spaces, found, strict=True):
-        if len(found) > 1:
-            stdout().print(heading(f"root {int(space.root[0]):#x} ({space.origin})"))
+        connection.print_root(space)
         if known is None:
             write_lines(["nothing shows what system this is"])
             continue

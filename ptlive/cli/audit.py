@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
 from ptlive.analysis.audit.context import Context, Registers, Root
 from ptlive.analysis.audit.finding import Severity
-from ptlive.analysis.audit.isolation import partner_of
 from ptlive.analysis.audit.memory_type import MemoryTypes
 from ptlive.analysis.audit.rules import RULES, named
 from ptlive.analysis.audit.run import Audit, Ignored, audit
@@ -21,6 +18,7 @@ from ptlive.cli.connect import connect, tell_changes
 from ptlive.cli.main import DONE, FOUND
 from ptlive.cli.options import LAST, NUMBER, RANGE, TargetOptions, target_options
 from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
+from ptlive.cli.spaces import with_partners
 from ptlive.cli.together import Together, walk_together
 from ptlive.errors import PtliveError
 from ptlive.files import writing
@@ -30,8 +28,7 @@ from ptlive.show.progress import progress
 from ptlive.show.terminal import heading, stdout, verdict, write_lines
 from ptlive.space import TARGET_NAMES
 from ptlive.target.cpu import cpu_properties
-from ptlive.target.saved_state import read_memory_types
-from ptlive.wire.qmp import Qmp
+from ptlive.target.saved_state import memory_types_of
 
 if TYPE_CHECKING:
     from ptlive.analysis.audit.finding import Finding
@@ -40,8 +37,6 @@ if TYPE_CHECKING:
     from ptlive.space import AddressSpace
 
 NEVER = "never"
-# A session with a bundled guest's QMP is there at once, or somebody else has it.
-_QMP_SECONDS = 1.0
 
 
 class IgnoredRule(click.ParamType[Ignored]):
@@ -127,7 +122,7 @@ def audit_(
             write_lines(show.rule_lines(rules))
         return DONE
     with connect(target) as connection, progress() as told:
-        pairs = _with_partners(connection.spaces)
+        pairs = with_partners(connection.spaces)
         connection = dataclasses.replace(connection, spaces=list(pairs))
         groups = walk_together(connection.spaces, told)
         known = [_profile(connection, group, profile) for group in groups]
@@ -173,23 +168,6 @@ def audit_(
     return FOUND if worst >= Severity[fail_on.upper()] else DONE
 
 
-def _with_partners(spaces: list[AddressSpace]) -> dict[AddressSpace, int | None]:
-    """Return the spaces and the other halves of isolation pairs, and the root of that half."""
-    pairs = {space: partner_of(space.format, space.memory, int(space.root[0])) for space in spaces}
-    there = {int(space.root[0]) for space in spaces}
-    for space, partner in list(pairs.items()):
-        if partner is not None and partner not in there:
-            root = int(space.root[0])
-            other = dataclasses.replace(
-                space,
-                root=np.array([partner], dtype=np.uint64),
-                origin=f"other half of {root:#x}",
-            )
-            pairs[other] = root
-            there.add(partner)
-    return pairs
-
-
 def _profile(connection: Connection, group: Together, options: ProfileOptions) -> Profile | None:
     if options.profile == "none":
         return None
@@ -207,25 +185,11 @@ def _memory_types(
     """Return what the CPU makes of attributes: as the user tells, or QEMU."""
     if pat is not None:
         return MemoryTypes(pat, source="--pat")
-    target, guest = connection.target, connection.running
-    if target.file is not None:
-        known = target.file.memory_types
-        return known and MemoryTypes(*known, source="the snapshot")
     if options.live:
         return None  # its state is another by now
-    with ExitStack() as stack:
-        qmp = target.qmp
-        if qmp is None and guest is not None and not options.from_file:
-            try:
-                qmp = stack.enter_context(Qmp(guest.qmp, timeout=_QMP_SECONDS))
-            except PtliveError:
-                return None
-        if qmp is None:
-            return None
-        saved = read_memory_types(qmp, target.cpus[0], target.journal.record_folder)
-    if saved is None:
-        return None
-    return MemoryTypes(saved.pat, saved.default, saved.fixed, saved.variable, "QEMU's saved state")
+    known = memory_types_of(connection.target, connection.running)
+    source = "QEMU's saved state" if connection.target.file is None else "the snapshot"
+    return known and MemoryTypes(*known, source=source)
 
 
 def _registers(connection: Connection) -> tuple[Registers, ...]:

@@ -16,7 +16,7 @@ from ptlive.cli.spaces import cpu_of, wanted_spaces
 from ptlive.cli.torn import Changes
 from ptlive.memory.cache import FrameCache
 from ptlive.memory.live import Witness
-from ptlive.show.terminal import plain
+from ptlive.show.terminal import heading, plain, stdout
 from ptlive.target import sources
 from ptlive.target.attach import awake
 from ptlive.target.cpu import read_cpus
@@ -64,6 +64,11 @@ class Connection:
                 text = f"CR3 of vCPU {cpu.vcpu} was {cpu.cr3:#x}, and is another by now"
                 notes.append(("cr3-changed", text))
         return Changes.of(self.witness.torn(), notes)
+
+    def print_root(self, space: AddressSpace) -> None:
+        """Print of which root the following is, if there are several."""
+        if len(self.spaces) > 1:
+            stdout().print(heading(space.title))
 
     def envelope(
         self,
@@ -127,7 +132,7 @@ def connect(options: TargetOptions, *, let_run: bool = False) -> Iterator[Connec
             for space in spaces:
                 tell(
                     f"{place.name}, QEMU {target.version}, {target.accelerator}; "
-                    f"vCPU {space.vcpu}, root {int(space.root[0]):#x} ({space.origin}), "
+                    f"vCPU {space.vcpu}, {space.title}, "
                     f"{space.format.name}; memory by {target.memory_source}; "
                     f"attached in {attached:.2f} s"
                 )

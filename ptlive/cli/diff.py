@@ -19,6 +19,7 @@ from ptlive.cli.connect import Connection, connect, tell, tell_changes
 from ptlive.cli.main import DONE, FOUND
 from ptlive.cli.options import RANGE, TargetOptions, target_options
 from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
+from ptlive.cli.ranges import ends
 from ptlive.errors import PtliveError
 from ptlive.show import diff as show
 from ptlive.show.json import print_json
@@ -174,7 +175,7 @@ def _matched(
     theirs = {int(space.root[0]): space for space in other.spaces}
     mine = {int(space.root[0]): space for space in one.spaces}
     alone = [
-        f"root {root:#x} ({space.origin}) is in {side.guest} only"
+        f"{space.title} is in {side.guest} only"
         for side, spaces, others in ((one, mine, theirs), (other, theirs, mine))
         for root, space in spaces.items()
         if root not in others
@@ -221,10 +222,7 @@ def _ends(ranges: list[tuple[int, int]]) -> tuple[U64, U64] | None:
             merged[-1] = (merged[-1][0], max(merged[-1][1], last_va))
         else:
             merged.append((va, last_va))
-    if not merged:
-        return None
-    columns = np.array(merged, dtype=np.uint64).T
-    return columns[0], columns[1]
+    return ends(merged)
 
 
 def _notes(one: Connection, other: Connection, compared: list[_Compared]) -> list[tuple[str, str]]:
@@ -244,8 +242,8 @@ def _notes(one: Connection, other: Connection, compared: list[_Compared]) -> lis
 
 def _print(one: Connection, other: Connection, each: _Compared) -> None:
     for sign, side, space in (("---", one, each.one), ("+++", other, each.other)):
-        root = f"root {int(space.root[0]):#x} ({space.origin}), {space.format.name}"
-        stdout().print(heading(plain(f"{sign} {side.guest}: {root}")))
+        what = f"{side.guest}: {space.title}, {space.format.name}"
+        stdout().print(heading(plain(f"{sign} {what}")))
     if len(each.found):
         show.print_diff(show.lines(each.found, TARGET_NAMES, each.areas))
     stdout().out(show.summary(each.found), highlight=False)

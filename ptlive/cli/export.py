@@ -13,9 +13,9 @@ from ptlive.cli.bundle import Command
 from ptlive.cli.connect import connect, tell, tell_changes
 from ptlive.cli.filters import FilterOptions, filter_options
 from ptlive.cli.main import DONE
-from ptlive.cli.map import ends
 from ptlive.cli.options import RANGE, TargetOptions, target_options
 from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
+from ptlive.cli.ranges import ends
 from ptlive.errors import PtliveError
 from ptlive.files import check_free
 from ptlive.show import words

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
 from ptlive.analysis.absent.counts import absent_counts
 from ptlive.analysis.absent.runs import AbsentRuns, absent_runs
@@ -20,6 +19,7 @@ from ptlive.cli.filters import FilterOptions, filter_options
 from ptlive.cli.main import DONE
 from ptlive.cli.options import RANGE, TargetOptions, target_options
 from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
+from ptlive.cli.ranges import ends
 from ptlive.errors import PtliveError
 from ptlive.paging.format import Kind
 from ptlive.show import areas as show_areas
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ptlive.analysis.profile import Profile
-    from ptlive.arrays import U64
     from ptlive.cli.connect import Connection
     from ptlive.paging.graph import Graph
     from ptlive.space import AddressSpace
@@ -127,8 +126,7 @@ def map_(
         print_json(connection.envelope("map", encoded, changes=changes))
         return DONE
     for space, one in zip(connection.spaces, results, strict=True):
-        if len(results) > 1:
-            stdout().print(heading(f"root {int(space.root[0]):#x} ({space.origin})"))
+        connection.print_root(space)
         _print(one, asked)
     if changes:
         tell_changes(changes)
@@ -224,14 +222,6 @@ def _counts(one: Mapped) -> dict[str, int]:
         "leaves": one.graph.leaves - one.dropped.leaves,
         "reached": one.graph.reached(Kind.LEAF) - one.dropped.reached,
     }
-
-
-def ends(ranges: tuple[tuple[int, int], ...]) -> tuple[U64, U64] | None:
-    """Return ranges as the walker takes them; None for everything."""
-    if not ranges:
-        return None
-    columns = np.array(ranges, dtype=np.uint64).T
-    return columns[0], columns[1]
 
 
 def _summary(one: Mapped) -> str:

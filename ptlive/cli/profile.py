@@ -14,14 +14,12 @@ import numpy as np
 from ptlive.cli.bundle import bundle, option
 from ptlive.cli.connect import tell
 from ptlive.errors import PtliveError
-from ptlive.memory.ram_map import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ptlive.analysis.profile import Profile
     from ptlive.analysis.symbols.table import Symbols
-    from ptlive.arrays import U64
     from ptlive.cli.connect import Connection
     from ptlive.paging.graph import Graph
     from ptlive.space import AddressSpace
@@ -103,7 +101,7 @@ def profile_of(
     if half in options.known:
         return options.known[half]
     insist = None if options.profile == "auto" else options.profile
-    found = detect(graph, space.memory, _ram(connection), insist=insist)
+    found = detect(graph, space.memory, connection.target.ram_map.ram, insist=insist)
     if options.symbols is not None and found is None:
         tell(f"{options.symbols} is not used: nothing shows that this is a Linux")
     elif options.symbols is not None and found is not None:
@@ -143,10 +141,3 @@ def symbols_of(path: Path) -> Iterator[Symbols]:
         if len(data) > TEXT_LIMIT:
             raise PtliveError(f"{path} is no list of symbols: it is larger than 256M")
         yield parse_text(data, str(path))
-
-
-def _ram(connection: Connection) -> tuple[U64, U64]:
-    """Return the ends of each stretch of RAM."""
-    regions = [r for r in connection.target.ram_map.regions if r.kind is Kind.RAM]
-    first = np.array([region.first for region in regions], dtype=np.uint64)
-    return first, np.array([region.last for region in regions], dtype=np.uint64)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import time
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from ptlive.analysis.audit.isolation import partner_of
 from ptlive.arrays import pieces
 from ptlive.cli.bundle import Command
 from ptlive.cli.connect import connect, tell, tell_changes
 from ptlive.cli.main import DONE
 from ptlive.cli.options import TargetOptions, target_options
-from ptlive.cli.spaces import wanted_spaces
+from ptlive.cli.spaces import wanted_spaces, with_partners
 from ptlive.errors import PtliveError
 from ptlive.memory.ram_map import Kind
 from ptlive.memory.snapshot.write import create
@@ -30,9 +28,8 @@ from ptlive.show.progress import progress
 from ptlive.show.terminal import stdout
 from ptlive.target.from_file.snapshot import describe
 from ptlive.target.process import orderly_signals
-from ptlive.target.saved_state import read_memory_types
+from ptlive.target.saved_state import memory_types_of
 from ptlive.verify.twins.fork import pkru_of
-from ptlive.wire.qmp import Qmp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,14 +39,11 @@ if TYPE_CHECKING:
     from ptlive.memory.ram_map import RamMap
     from ptlive.memory.snapshot.write import Writer
     from ptlive.space import AddressSpace
-    from ptlive.target.saved_state import SavedTypes
 
 _FRAME = np.uint64(1 << 12)
 # So many frames are thought of at once, 4 GB.
 _BATCH = 1 << 20
 _TORN = 1000
-# For a bundled guest's QMP, which nobody else should hold.
-_QMP_SECONDS = 1.0
 
 
 @click.command(cls=Command)
@@ -86,13 +80,15 @@ def snapshot(target: TargetOptions, file: Path, full: bool, force: bool) -> int:
         kept = [*notes, *(changes.notes if changes else ())]
         if connection.target.file is not None:
             kept += [*connection.target.file.first, *connection.target.file.late()]
+        # The state that QEMU saves of a guest that runs is another by now.
+        types = memory_types_of(connection.target, connection.running) if not target.live else None
         about = describe(
             connection.target,
             guest=connection.guest,
             full=full and not lost,
             live=target.live,
             pkru=_pkru(connection, target),
-            memory_types=_memory_types(connection, target),
+            memory_types=types,
             roots=[{"root": hex(int(one.root[0])), "origin": one.origin} for one in spaces],
             notes=kept,
         )
@@ -127,27 +123,19 @@ def _spaces(
     Where tables are isolated, with the other half of each pair, by which areas are told and
     isolation is judged.
     """
-    if options.root or options.all_roots:
-        return _with_partners(connection.spaces), []
     spaces: list[AddressSpace] = []
     notes = []
-    for cpu in connection.target.cpus:
+    if options.root or options.all_roots:
+        spaces += connection.spaces
+    for cpu in () if spaces else connection.target.cpus:
         own = replace(options, root=(f"vcpu:{cpu.vcpu}",), all_roots=False)
         try:
             spaces += wanted_spaces(connection.target, own)
         except PtliveError as error:
             notes.append(("no-tables", f"of vCPU {cpu.vcpu} no table is kept: {error}"))
-    return _with_partners(spaces), notes
-
-
-def _with_partners(spaces: list[AddressSpace]) -> list[AddressSpace]:
-    found = {int(space.root[0]): space for space in spaces}
-    for space in spaces:
-        partner = partner_of(space.format, space.memory, int(space.root[0]))
-        if partner is not None and partner not in found:
-            root = np.array([partner], dtype=np.uint64)
-            found[partner] = replace(space, root=root, origin=f"partner of {space.origin}")
-    return list(found.values())
+    # vCPUs may have a root in common.
+    distinct = {int(space.root[0]): space for space in reversed(spaces)}
+    return list(with_partners(list(reversed(distinct.values())))), notes
 
 
 def _tables(
@@ -225,25 +213,6 @@ def _pkru(connection: Connection, options: TargetOptions) -> dict[int, int | Non
             continue  # its paging is off
         known[cpu.vcpu] = pkru_of(connection.target, space, connection.running)
     return known
-
-
-def _memory_types(connection: Connection, options: TargetOptions) -> SavedTypes | None:
-    """Return what gives pages their memory types, where QEMU tells; see `_pkru`."""
-    target, guest = connection.target, connection.running
-    if target.file is not None:
-        return target.file.memory_types
-    if options.live:
-        return None
-    with ExitStack() as stack:
-        qmp = target.qmp
-        if qmp is None and guest is not None:
-            try:
-                qmp = stack.enter_context(Qmp(guest.qmp, timeout=_QMP_SECONDS))
-            except PtliveError:
-                return None
-        if qmp is None:
-            return None
-        return read_memory_types(qmp, target.cpus[0], target.journal.record_folder)
 
 
 def _summary(result: dict[str, Any], roots: int) -> str:

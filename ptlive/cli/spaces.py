@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ptlive.errors import PtliveError
 from ptlive.space import open_space
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ptlive.analysis.roots.find import FoundRoot, FoundRoots
     from ptlive.arrays import Memory
@@ -59,8 +62,6 @@ def found_roots(
     memory: what to read it with. Raises PtliveError if the vCPU's paging is off.
     """
     from ptlive.analysis.roots.find import find_roots
-    from ptlive.arrays import u64
-    from ptlive.memory.ram_map import Kind
 
     fmt = _space(target, options, "cr3").format
     used: dict[int, tuple[int, ...]] = {}
@@ -68,9 +69,7 @@ def found_roots(
         root = root_of(target, options, cpu)
         if root is not None:
             used[root] = (*used.get(root, ()), cpu.vcpu)
-    ram = [region for region in target.ram_map.regions if region.kind is Kind.RAM]
-    stretches = (u64(*(one.first for one in ram)), u64(*(one.last for one in ram)))
-    return find_roots(fmt, memory, stretches, used, progress)
+    return find_roots(fmt, memory, target.ram_map.ram, used, progress)
 
 
 def root_of(target: Target, options: TargetOptions, cpu: CpuState) -> int | None:
@@ -97,6 +96,26 @@ def space_of(target: Target, options: TargetOptions, found: FoundRoot) -> Addres
         format_name=options.format,
         pkru=options.pkru,
     )
+
+
+def with_partners(spaces: Sequence[AddressSpace]) -> dict[AddressSpace, int | None]:
+    """Return the spaces and the other halves of isolation pairs, each with its other half's root.
+
+    Reads two tables of each.
+    """
+    from ptlive.analysis.audit.isolation import partner_of  # seldom needed
+
+    pairs = {space: partner_of(space.format, space.memory, int(space.root[0])) for space in spaces}
+    there = {int(space.root[0]) for space in spaces}
+    for space, partner in list(pairs.items()):
+        if partner is not None and partner not in there:
+            root = int(space.root[0])
+            other = replace(
+                space, root=np.array([partner], np.uint64), origin=f"other half of {root:#x}"
+            )
+            pairs[other] = root
+            there.add(partner)
+    return pairs
 
 
 def _space(target: Target, options: TargetOptions, root: str) -> AddressSpace:

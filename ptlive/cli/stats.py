@@ -8,18 +8,19 @@ import click
 import numpy as np
 
 from ptlive.analysis.filters import filtered
-from ptlive.analysis.statistics.leaves import Kinds, distinct_bytes, reaching
+from ptlive.analysis.statistics.leaves import Kinds, distinct_bytes
 from ptlive.analysis.statistics.tables import tables
 from ptlive.cli.bundle import Command
 from ptlive.cli.connect import connect, tell_changes
 from ptlive.cli.filters import FilterOptions, filter_options
 from ptlive.cli.main import DONE
-from ptlive.cli.map import ends
 from ptlive.cli.options import RANGE, TargetOptions, target_options
 from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
+from ptlive.cli.ranges import ends
 from ptlive.cli.together import alike
 from ptlive.errors import PtliveError
 from ptlive.memory.told import ToldMemory
+from ptlive.paging.sums import paths_from
 from ptlive.paging.walk import walk
 from ptlive.show import statistics as show
 from ptlive.show.json import print_json
@@ -82,8 +83,7 @@ def stats(
         print_json(value)
         return DONE
     for space, one in zip(spaces, results, strict=True):
-        if len(spaces) > 1:
-            stdout().print(heading(f"root {int(space.root[0]):#x} ({space.origin})"))
+        connection.print_root(space)
         _print(one)
     for one in totals if len(spaces) > 1 else []:
         stdout().print(heading(f"all roots of {one.fmt.name} together"))
@@ -132,7 +132,7 @@ class _Counted:
 
     def of(self, space: int | None) -> Statistics:
         """Return the statistics of one of the spaces, or of all together."""
-        paths = reaching(self.graph, _of_space(self.graph, space))
+        paths = paths_from(self.graph, _of_space(self.graph, space))
         return Statistics(
             self.fmt,
             self.kinds.count(paths),
@@ -149,7 +149,7 @@ class _Counted:
         for name in dict.fromkeys(name for *_, name in self.parts):
             mine = [at for at, part in enumerate(self.parts) if part[2] == name]
             chosen = _of_space(self.apart, space) & np.isin(tops.number, mine)
-            count = self.kinds_apart.count(reaching(self.apart, chosen)).total
+            count = self.kinds_apart.count(paths_from(self.apart, chosen)).total
             if count.reached:
                 found[name] = count
         return found

@@ -39,6 +39,7 @@ def table(target: TargetOptions, address: int, level: int | None, everything: bo
             torn = changes.entries if changes else None
             results.append(show.table_json(space.format, lvl, address, rows, torn))
             continue
+        connection.print_root(space)
         names = f"{shape.spec} table ({shape.linux}, level {lvl})"
         stdout().print(heading(f"{names} at {address:#x}"))
         torn = changes.entries if changes else {}

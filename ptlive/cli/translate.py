@@ -79,8 +79,7 @@ def translate(
                 value |= areas.naming(names_of, space.format, one) if names_of else {}
             results.append({"translations": told})
             continue
-        if len(connection.spaces) > 1:
-            stdout().print(heading(f"root {int(space.root[0]):#x} ({space.origin})"))
+        connection.print_root(space)
         for one in found:
             stdout().print(heading(show.headline(one)))
             for line in show.lines(space.format, one, changes.entries if changes else ()):

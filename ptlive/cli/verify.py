@@ -21,7 +21,7 @@ from ptlive.show import junit as ci
 from ptlive.show import report as show
 from ptlive.show.json import print_json
 from ptlive.show.progress import progress
-from ptlive.show.terminal import heading, stdout
+from ptlive.show.terminal import stdout
 from ptlive.target.machine import QEMU
 from ptlive.verify.choice import choose
 from ptlive.verify.run import ORACLES, STRAYS, Plan, verify
@@ -161,17 +161,15 @@ def verify_(
                 version=choice.version,
             )
             results.append(verify(connection.target, space, plan, show_progress))
-    roots = [f"root {int(space.root[0]):#x} ({space.origin})" for space in connection.spaces]
-    formats = [space.format for space in connection.spaces]
+    asked = list(zip(connection.spaces, results, strict=True))
     if junit:
-        write(junit, ci.junit(list(zip(roots, formats, results, strict=True))))
+        write(junit, ci.junit([(space.title, space.format, one) for space, one in asked]))
     if target.json:
         print_json(connection.envelope("verify", list(map(show.as_json, results)), notes))
     else:
-        for root, fmt, report in zip(roots, formats, results, strict=True):
-            if len(results) > 1:
-                stdout().print(heading(root))
-            for line in show.lines(fmt, report):
+        for space, report in asked:
+            connection.print_root(space)
+            for line in show.lines(space.format, report):
                 stdout().print(line)
     if any(report.disagreed for report in results):
         return FOUND

@@ -106,6 +106,12 @@ class RamMap:
         """Bytes of RAM that have an address."""
         return sum(r.last - r.first + 1 for r in self.regions if r.kind is Kind.RAM)
 
+    @property
+    def ram(self) -> tuple[U64, U64]:
+        """The first and last address of each region of RAM, uint64[n] each, ascending."""
+        is_ram = self._kinds == np.uint8(Kind.RAM)
+        return self._firsts[is_ram], self._lasts[is_ram]
+
     def kind_of(self, addresses: U64) -> U8:
         """Return the `Kind` of each address, as uint8[n]."""
         index, inside = _find(addresses, self._firsts, self._lasts)

@@ -10,16 +10,19 @@ from __future__ import annotations
 import os
 import re
 import struct
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from ptlive.errors import PtliveError
 from ptlive.memory.scratch import folders, scratch
+from ptlive.wire.qmp import Qmp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from ptlive.target.attach import Target
     from ptlive.target.cpu import CpuState
-    from ptlive.wire.qmp import Qmp
+    from ptlive.target.running import Guest
 
 # docs/devel/migration.rst, "Stream structure". A section: its kind (4: full), number, name,
 # instance (the vCPU, from 0) and version; then its fields and subsections; then a footer.
@@ -39,6 +42,8 @@ _FIELDS = struct.Struct(
 _LONGEST = 64 << 20
 # Memory types that a field of IA32_PAT may hold (SDM vol. 3A table 11-10).
 _PAT = {0, 1, 4, 5, 6, 7}
+# A session with a bundled guest's QMP is there at once, or somebody else has it.
+_QMP_SECONDS = 1.0
 
 
 class SavedTypes(NamedTuple):
@@ -52,6 +57,33 @@ class SavedTypes(NamedTuple):
     default: int
     fixed: tuple[int, ...]
     variable: tuple[tuple[int, int], ...]
+
+
+@contextmanager
+def qmp_of(target: Target, guest: Guest | None) -> Iterator[Qmp | None]:
+    """Yield the QMP of an attached guest, opened if it is a bundled one; None if there is none.
+
+    guest: the bundled guest that it is, if it is one
+    """
+    with ExitStack() as stack:
+        qmp = target.qmp
+        if qmp is None and guest is not None and target.file is None:
+            with suppress(PtliveError):
+                qmp = stack.enter_context(Qmp(guest.qmp, timeout=_QMP_SECONDS))
+        yield qmp
+
+
+def memory_types_of(target: Target, guest: Guest | None) -> SavedTypes | None:
+    """Return PAT and MTRRs of the first vCPU, if QEMU or a file tells them; see `qmp_of`.
+
+    The guest must be stopped.
+    """
+    if target.file is not None:
+        return target.file.memory_types
+    with qmp_of(target, guest) as qmp:
+        if qmp is None:
+            return None
+        return read_memory_types(qmp, target.cpus[0], target.journal.record_folder)
 
 
 def read_pkru(qmp: Qmp, vcpu: int, announce: Callable[[str], None]) -> int | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from ptlive.errors import PtliveError
@@ -15,10 +14,9 @@ from ptlive.oracle.twin.fork import FOUR_GB, Control, Fork
 from ptlive.oracle.twin.window import EXTRA_LIMIT
 from ptlive.target.cpu_model import cpu_option
 from ptlive.target.machine import QEMU
-from ptlive.target.saved_state import read_pkru
+from ptlive.target.saved_state import qmp_of, read_pkru
 from ptlive.verify.twins.pkru import values
 from ptlive.verify.twins.ram import find_ram
-from ptlive.wire.qmp import Qmp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +30,6 @@ if TYPE_CHECKING:
 
 # What the prober may take, after the next whole GB.
 _ROOM = (1 << 30) + EXTRA_LIMIT
-# For a bundled guest's QMP, which nobody else should hold.
-_QMP_SECONDS = 1.0
 
 
 def fork_of(
@@ -76,13 +72,7 @@ def pkru_of(target: Target, space: AddressSpace, guest: Guest | None) -> int | N
     """
     if space.controls.pkru is not None or not space.controls.key_matters:
         return space.controls.pkru
-    with ExitStack() as stack:
-        qmp = target.qmp
-        if qmp is None and guest is not None:
-            try:
-                qmp = stack.enter_context(Qmp(guest.qmp, timeout=_QMP_SECONDS))
-            except PtliveError:
-                return None
+    with qmp_of(target, guest) as qmp:
         if qmp is None:
             return None
         return read_pkru(qmp, space.vcpu, target.journal.record_folder)
