@@ -181,7 +181,7 @@ def test_old_lists_are_refreshed_for_the_linux_guest(computer: Computer) -> None
     fetch = "python -m ptlive.guests linux"
     _, told, called = computer.setup("--linux")
     assert called == [fetch, "apt-get -q update", fetch]
-    assert "no Linux guest" not in told
+    assert "no guest linux" not in told
     assert computer.setup("--linux")[2] == [fetch]
 
 
@@ -191,7 +191,38 @@ def test_a_linux_guest_that_cannot_be_had_is_no_failure_of_setup(computer: Compu
     (computer.state / "no-linux").touch()
     code, told, called = computer.setup("--linux")
     assert (code, called) == (0, ["python -m ptlive.guests linux"])
-    assert "no Linux guest" in told
+    assert "no guest linux" in told
+
+
+def test_all_guests_are_fetched_with_one_look_at_apts_lists(computer: Computer) -> None:
+    computer.setup()
+    names = ("linux", "linux:bookworm-backports", "ovmf", "xen", "memtest")
+    fetch = [f"python -m ptlive.guests {name}" for name in names]
+    assert computer.setup("--guests")[2] == fetch
+    computer.add("apt-get")  # its lists stay as they are
+    (computer.state / "no-linux").touch()
+    code, told, called = computer.setup("--guests")
+    assert (code, called) == (0, [fetch[0], "apt-get -q update", *fetch])
+    assert "no guest memtest" in told
+
+
+@pytest.mark.parametrize(("arguments", "guests"), [((), "--linux"), (("-x", "--all"), "--guests")])
+def test_the_suite_sets_up_what_it_boots(
+    computer: Computer, arguments: tuple[str, ...], guests: str
+) -> None:
+    computer.setup()
+    shutil.copy(ROOT / "scripts/test", computer.checkout / "scripts")
+    asked = computer.state / "asked"
+    script = f'#!/bin/bash\necho "$*" > {asked}\nexit 3\n'
+    (computer.checkout / "scripts/setup").write_text(script)
+    done = subprocess.run(
+        [computer.checkout / "scripts/test", *arguments],
+        env={"PATH": str(computer.programs)},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, asked.read_text()) == (3, f"{guests} --bench\n")
 
 
 def test_what_the_benchmark_uses_is_installed_when_it_is_missing(computer: Computer) -> None:
