@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ptlive.errors import PtliveError
+from ptlive.target.process import orderly_signals
 from ptlive.wire.address import parse_address
 from ptlive.wire.qmp import Qmp
 
@@ -70,19 +71,19 @@ def _until(serial: socket.socket, mark: bytes, silence: float) -> bytes:
 
 @contextmanager
 def _running(guest: Guest) -> Iterator[None]:
-    """Let a guest run, and stop it afterwards if it was stopped."""
-    with Qmp(guest.qmp) as qmp:
-        stood = not _runs(qmp)
-        if stood:
-            qmp.command("cont")
-    try:
-        yield
-    finally:
-        if stood:
-            with Qmp(guest.qmp) as qmp:
-                qmp.command("stop")
-                while _runs(qmp):
-                    time.sleep(0.01)
+    """Let a guest run, and stop it afterwards if it was stopped; after a signal, too."""
+    with orderly_signals():
+        with Qmp(guest.qmp) as qmp:
+            stood = not _runs(qmp)
+        try:
+            if stood:
+                with Qmp(guest.qmp) as qmp:
+                    qmp.command("cont")
+            yield
+        finally:
+            if stood:
+                with Qmp(guest.qmp) as qmp:
+                    qmp.command("stop")
 
 
 def _runs(qmp: Qmp) -> bool:

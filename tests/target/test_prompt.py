@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import socket
 import threading
 from typing import TYPE_CHECKING, Any
@@ -116,6 +118,31 @@ def test_a_stopped_guest_runs_meanwhile_and_is_stopped_again(
     answer.append(echoed(b"x\r\n"))
     prompt.ask(guest, "say it")
     assert monitor.asked == ["cont", "stop"]
+
+
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)]
+)
+def test_a_signal_leaves_the_guest_as_it_was(
+    shell: tuple[Guest, list[Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    error: type[BaseException],
+) -> None:
+    guest, answer = shell
+    monitor = Monitor(running=False)
+    monkeypatch.setattr(prompt, "Qmp", monitor)
+
+    def silent(_line: bytes) -> bytes:
+        threading.Timer(0.2, os.kill, (os.getpid(), number)).start()
+        return b"still at it"
+
+    answer.append(silent)
+    before = signal.getsignal(number)
+    with pytest.raises(error):
+        prompt.ask(guest, "say it")
+    assert monitor.asked == ["cont", "stop"]
+    assert signal.getsignal(number) is before
 
 
 def test_silence_is_told_and_the_guest_stopped_again(
