@@ -64,7 +64,7 @@ def test_the_packed_sources_hold_nothing_that_was_built(built: Path) -> None:
 def test_the_wheel_carries_the_guest_and_its_types(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-        for name in ("menu", "prober", "mapper"):
+        for name in ("menu", "prober", "mapper", "domain"):
             assert archive.read(f"ptlive/guests/{name}.elf")[:4] == b"\x7fELF"
     assert len(names) == len(set(names))
     assert "ptlive/py.typed" in names
