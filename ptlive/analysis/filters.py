@@ -115,14 +115,9 @@ def check(fmt: Format, wanted: Filter) -> None:
 
 def _has(leaves: Leaves, name: str, value: int | None) -> Bool:
     """Tell which leaves have a field of this value; None: of any but 0."""
-    entry = leaves.entry
-    for field in leaves.floor.fmt.level(leaves.floor.lvl).fields:
-        if field.name == name and field.leaves:
-            found = entry & np.uint64(field.mask)
-            lowest = field.mask & -field.mask
-            has: Bool = found != 0 if value is None else found == np.uint64(value * lowest)
-            return has
-    return np.full(entry.size, value == 0, dtype=np.bool_)
+    found = leaves.field(name)
+    has: Bool = found != 0 if value is None else found == np.uint64(value)
+    return has
 
 
 def _widths(fmt: Format) -> dict[str, int]:

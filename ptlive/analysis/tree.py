@@ -13,6 +13,7 @@ import numpy as np
 
 from ptlive.paging import fields
 from ptlive.paging.format import Kind
+from ptlive.paging.sums import of_nodes, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,8 +80,7 @@ class Tree:
         below = np.zeros(0, dtype=np.uint64)
         for floor in reversed(graph.floors):
             self.floors.insert(0, _edges(floor, target, below))
-            total = self.floors[0].leaves
-            below = total[floor.first_edge[1:]] - total[floor.first_edge[:-1]]
+            below = of_nodes(floor, self.floors[0].leaves)
 
     def runs(self, space: int = 0) -> Iterator[Run]:
         """Yield the runs of a root, each followed by what lies below it."""
@@ -163,11 +163,7 @@ def _edges(floor: Floor, target: TargetOf, below: U64) -> _Edges:
         # Of entries that are wrong each is told by itself, unless they are equal.
         wrong = (floor.kind == Kind.MALFORMED) | (floor.kind == Kind.UNREADABLE)
         begins[1:] |= wrong[1:] & (floor.entry[1:] != floor.entry[:-1])
-    leaves = np.zeros(edge.size + 1, dtype=np.uint64)
-    own = leaf.astype(np.uint64)
-    own[floor.child >= 0] = below[floor.child[floor.child >= 0]]
-    np.cumsum(own, out=leaves[1:])
-    return _Edges(floor, pa, attributes, lies_in, begins, leaves)
+    return _Edges(floor, pa, attributes, lies_in, begins, running(floor, leaf, np.uint64(1), below))
 
 
 def merged_tables(runs: Iterator[Run]) -> Iterator[Run]:

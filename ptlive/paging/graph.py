@@ -105,6 +105,11 @@ class Floor:
         return np.repeat(np.arange(self.nodes.table.size), np.diff(self.first_edge))
 
     @cached_property
+    def down(self) -> Index:
+        """The edges that refer to a node of the floor below, intp[m]."""
+        return np.flatnonzero(self.child >= 0)
+
+    @cached_property
     def rights(self) -> U64:
         """The rights of each edge, folded, with the entry's own, uint64[k]."""
         above, edges = self.nodes.rights, np.diff(self.first_edge)

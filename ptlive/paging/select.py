@@ -22,13 +22,23 @@ if TYPE_CHECKING:
 
 
 class Leaves(NamedTuple):
-    """All leaf entries of one floor, n rows: of each node's, not of each path's.
+    """Leaf entries of one floor, n rows: each node's once, not once for each path.
 
     edge: intp[n], which of the floor's edges
     """
 
     floor: Floor
     edge: Index
+
+    @property
+    def node(self) -> Index:
+        """The node that each stands in, intp[n]."""
+        return self.floor.node[self.edge]
+
+    @property
+    def paths(self) -> U64:
+        """By how many paths each is reached, uint64[n]."""
+        return self.floor.nodes.paths[self.node]
 
     @property
     def entry(self) -> U64:
@@ -46,6 +56,11 @@ class Leaves(NamedTuple):
         return self.floor.leaf_bits(self.edge).astype(np.uint8)
 
     @property
+    def entry_pa(self) -> U64:
+        """The physical address of each entry, uint64[n]: the same in all nodes of a table."""
+        return self.floor.entry_address(self.floor.position[self.edge], self.node)
+
+    @property
     def pa(self) -> U64:
         """The physical address of the first byte that each maps, uint64[n]."""
         return self.floor.fmt.level(self.floor.lvl).leaf_address(self.entry)
@@ -55,6 +70,20 @@ class Leaves(NamedTuple):
         """The physical address of the last byte that each maps, uint64[n]."""
         last: U64 = self.pa + ((np.uint64(1) << self.bits.astype(np.uint64)) - np.uint64(1))
         return last
+
+    def field(self, name: str) -> U64:
+        """Return the value of a field of each, uint64[n]; 0 where the level has no such field."""
+        for field in self.floor.fmt.level(self.floor.lvl).fields:
+            if field.name == name and field.leaves:
+                lowest = (field.mask & -field.mask).bit_length() - 1
+                value: U64 = (self.entry & np.uint64(field.mask)) >> np.uint64(lowest)
+                return value
+        return np.zeros(self.edge.size, dtype=np.uint64)
+
+
+def leaves(floor: Floor) -> Leaves:
+    """Return all leaf entries of a floor."""
+    return Leaves(floor, np.flatnonzero(floor.kind == Kind.LEAF))
 
 
 def only(graph: Graph, test: Callable[[Leaves], Bool]) -> Graph:
@@ -66,9 +95,9 @@ def only(graph: Graph, test: Callable[[Leaves], Bool]) -> Graph:
 
 
 def _only(floor: Floor, test: Callable[[Leaves], Bool]) -> Floor:
-    leaf = np.flatnonzero(floor.kind == Kind.LEAF)
-    if not leaf.size:
+    every = leaves(floor)
+    if not every.edge.size:
         return floor
     unwanted = np.zeros(floor.kind.size, dtype=np.bool_)
-    unwanted[leaf] = ~test(Leaves(floor, leaf))
+    unwanted[every.edge] = ~test(every)
     return floor.without(unwanted) if unwanted.any() else floor

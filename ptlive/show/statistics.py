@@ -13,7 +13,7 @@ from ptlive.show.terminal import columns, plain
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ptlive.analysis.statistics.leaves import Count, Leaves
+    from ptlive.analysis.statistics.leaves import Count, Counted
     from ptlive.analysis.statistics.tables import Tables
     from ptlive.paging.format import Format
 
@@ -40,7 +40,7 @@ class Statistics:
     """
 
     fmt: Format
-    leaves: Leaves
+    leaves: Counted
     frames: int
     tables: Sequence[Tables]
     areas: dict[str, Count]
@@ -52,12 +52,12 @@ def lines(one: Statistics, targets: Sequence[str]) -> Iterator[str]:
     by_size = leaves.by(lambda cell: cell.bits)
     by_rights = leaves.by(lambda cell: cell.rights)
     by_target = leaves.by(lambda cell: cell.target)
-    rows = [_row(f"pages of {size_name(_int(bits))}", count) for bits, count in by_size.items()]
+    rows = [_row(f"pages of {size_name(bits)}", count) for bits, count in by_size.items()]
     rows += [
-        _row(words.rights(fmt, rights.names(fmt, _int(folded))), count)
+        _row(words.rights(fmt, rights.names(fmt, folded)), count)
         for folded, count in by_rights.items()
     ]
-    rows += [_row(f"in {targets[_int(target)]}", count) for target, count in by_target.items()]
+    rows += [_row(f"in {targets[target]}", count) for target, count in by_target.items()]
     rows += [_row(plain(name) or "in no known area", each) for name, each in one.areas.items()]
     rows.append(_row("all", leaves.total))
     yield from columns(_LEAVES, rows, " >>>>>")
@@ -120,9 +120,9 @@ def as_json(one: Statistics, targets: Sequence[str]) -> dict[str, Any]:
     by_size = leaves.by(lambda cell: cell.bits).items()
     return {
         "leaves": asdict(leaves.total),
-        "by_size": [{"size": size_name(_int(b)), **asdict(c)} for b, c in by_size],
-        "by_rights": [{"rights": rights.names(fmt, _int(r)), **asdict(c)} for r, c in by_rights],
-        "by_target": [{"target": targets[_int(t)], **asdict(c)} for t, c in by_target],
+        "by_size": [{"size": size_name(b), **asdict(c)} for b, c in by_size],
+        "by_rights": [{"rights": rights.names(fmt, r), **asdict(c)} for r, c in by_rights],
+        "by_target": [{"target": targets[t], **asdict(c)} for t, c in by_target],
         "by_area": [{"area": name or None, **asdict(c)} for name, c in one.areas.items()],
         "frame_bytes": one.frames,
         "tables": [
@@ -134,11 +134,6 @@ def as_json(one: Statistics, targets: Sequence[str]) -> dict[str, Any]:
             for each in one.tables
         ],
     }
-
-
-def _int(key: object) -> int:
-    assert isinstance(key, int)
-    return key
 
 
 def _bytes(count: int) -> str:

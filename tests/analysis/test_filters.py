@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ptlive.analysis.filters import Filter, filtered
@@ -69,14 +69,19 @@ def filters() -> st.SearchStrategy[Filter]:
 @settings(max_examples=80, deadline=None)
 @given(cases(), filters())
 def test_those_pass_that_the_reference_finds_to_be_so(case: Case, one: Filter) -> None:
+    assume(case.machine.gbpages or 30 not in one.sizes)  # refused, see below
     graph = walk(case.fmt, case.ram, case.roots)
     some, dropped = filtered(graph, one, target)
     expected: list[Row] = [row for row in case.leaves if wanted(Leaf(*row), one)]
     assert listing.leaves(case.fmt, some) == expected
     assert dropped.reached == len(case.leaves) - len(expected)
-    entries = {row[4] for row in case.leaves}
     # With other rights above it, one entry may pass on one path and not on another.
-    assert dropped.leaves == len(entries) - len({row[4] for row in expected})
+    assert dropped.leaves == len(entries(case.leaves)) - len(entries(expected))
+
+
+def entries(leaves: list[Row]) -> set[tuple[int, int]]:
+    """Return level and address: a table that is its own parent has entries of two levels."""
+    return {(row[2], row[4]) for row in leaves}
 
 
 @pytest.mark.parametrize(

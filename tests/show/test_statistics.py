@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ptlive.analysis.statistics.leaves import Cell, Count, Leaves
+from ptlive.analysis.statistics.leaves import Cell, Count, Counted
 from ptlive.analysis.statistics.tables import Tables
 from ptlive.paging.formats.x86_64 import make_levels
 from ptlive.show import statistics as show
@@ -12,7 +12,7 @@ TARGETS = ("nothing", "RAM")
 WRITE = 1 << 1
 FOUND = Statistics(
     make_levels(4),
-    Leaves(
+    Counted(
         {
             Cell(12, 0, 1, accessed=True, dirty=False): (32, 65_536),
             Cell(21, WRITE, 0, accessed=False, dirty=False): (1, 1),

@@ -15,6 +15,7 @@ from ptlive.analysis.linux.layout import CPU_ENTRY_AREA, FRAME, LAYOUTS, USER_HA
 from ptlive.analysis.linux.leaves import kernel_leaves
 from ptlive.analysis.profile import Profile
 from ptlive.errors import PtliveError
+from ptlive.paging import select
 from ptlive.paging.format import Kind
 from ptlive.paging.formats import x86_64
 from ptlive.paging.walk import walk
@@ -165,9 +166,8 @@ def _shadow(graph: Graph, memory: Memory, layout: Layout) -> Area | None:
     part = _walk(graph, memory, layout.kasan, layout.kasan_last)
     mapped = 0.0
     for floor in part.floors:
-        leaf = np.flatnonzero(floor.kind == Kind.LEAF)
-        size = np.exp2(floor.leaf_bits(leaf).astype(np.float64))
-        mapped += float((size * floor.nodes.paths[floor.node[leaf]]).sum())
+        some = select.leaves(floor)
+        mapped += float((np.exp2(some.bits.astype(np.float64)) * some.paths).sum())
     total = layout.kasan_last - layout.kasan + 1
     if mapped < SHADOW_SHARE * total:
         return None

@@ -52,8 +52,7 @@ def kernel_leaves(graph: Graph) -> KernelLeaves:
     user = np.uint64(graph.fmt.right("user").mask)
 
     def wanted(some: Leaves) -> Bool:
-        paths = some.floor.nodes.paths[some.floor.node[some.edge]]
-        chosen: Bool = (paths == 1) & ((some.rights & user) == 0)
+        chosen: Bool = (some.paths == 1) & ((some.rights & user) == 0)
         return chosen
 
     parts = list(leaves(only(graph, wanted)))

@@ -22,13 +22,14 @@ from ptlive.errors import PtliveError
 from ptlive.paging import fields
 from ptlive.paging.format import Kind
 from ptlive.paging.reach import spans_of
+from ptlive.paging.select import Leaves, leaves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ptlive.arrays import U8, U64, Bool, Index
     from ptlive.paging.format import Format
-    from ptlive.paging.graph import Floor, Graph
+    from ptlive.paging.graph import Graph
 
 TargetOf: TypeAlias = "Callable[[U64, U64], U8]"
 
@@ -88,7 +89,7 @@ def regions(
 
     Raises PtliveError if there are more than `fold.LIMIT` regions.
     """
-    sizes = tuple(sorted({int(b) for floor in graph.floors for b in _leaf_sizes(floor)}))
+    sizes = tuple(sorted({int(b) for floor in graph.floors for b in np.unique(leaves(floor).bits)}))
     repeats = Repeats()
     copies, top_node, at_tops = copies_of(graph, cuts)
     rows = empty(sizes)
@@ -143,10 +144,6 @@ def _finished(fmt: Format, sizes: tuple[int, ...], rows: Rows, repeats: Repeats)
     )
 
 
-def _leaf_sizes(floor: Floor) -> U64:
-    return np.unique(floor.leaf_bits(np.flatnonzero(floor.kind == Kind.LEAF)))
-
-
 def _edges(copies: Copies) -> Edges:
     """Return a floor's entries that refer to tables, and then those of copies."""
     floor = copies.floor
@@ -162,34 +159,34 @@ def _edges(copies: Copies) -> Edges:
 def _own(copies: Copies, sizes: tuple[int, ...], target: TargetOf) -> Iterator[Rows]:
     """Yield a floor's own leaves, some at a time: most are merged away at once."""
     floor = copies.floor
-    leaf = np.flatnonzero(floor.kind == Kind.LEAF)
-    for at in range(0, leaf.size, _SOME):
-        yield _leaves(floor, leaf[at : at + _SOME], sizes, target)
+    every = leaves(floor).edge
+    for at in range(0, every.size, _SOME):
+        yield _leaves(Leaves(floor, every[at : at + _SOME]), sizes, target)
     again, copy = copies.edges_of(Kind.LEAF)
     if again.size:
-        yield replace(_leaves(floor, again, sizes, target), owner=copy)
+        yield replace(_leaves(Leaves(floor, again), sizes, target), owner=copy)
 
 
-def _leaves(floor: Floor, leaf: Index, sizes: tuple[int, ...], target: TargetOf) -> Rows:
+def _leaves(some: Leaves, sizes: tuple[int, ...], target: TargetOf) -> Rows:
     """Return some of a floor's leaves as rows."""
-    entry, bits = floor.entry[leaf], floor.leaf_bits(leaf)
+    floor, bits, pa = some.floor, some.bits.astype(np.uint64), some.pa
     last = (np.uint64(1) << bits) - np.uint64(1)
-    va = floor.offset(leaf) & ~last
-    pa = floor.fmt.level(floor.lvl).leaf_address(entry)
-    pages = np.zeros((leaf.size, len(sizes)), dtype=np.uint64)
-    pages[np.arange(leaf.size), np.searchsorted(np.array(sizes, dtype=np.uint64), bits)] = 1
+    # Of a group of entries that make one leaf, the first may be out of range.
+    va = floor.offset(some.edge) & ~last
+    pages = np.zeros((bits.size, len(sizes)), dtype=np.uint64)
+    pages[np.arange(bits.size), np.searchsorted(np.array(sizes, dtype=np.uint64), bits)] = 1
     return Rows(
-        owner=floor.node[leaf],
+        owner=some.node,
         va=va,
         last_va=va + last,
-        rights=floor.rights[leaf],
-        attributes=fields.pack_attributes(floor.fmt, floor.lvl, entry),
+        rights=some.rights,
+        attributes=fields.pack_attributes(floor.fmt, floor.lvl, some.entry),
         target=target(pa, bits),
         pa=pa,
         last_pa=pa + last,
-        contiguous=np.ones(leaf.size, dtype=np.bool_),
+        contiguous=np.ones(bits.size, dtype=np.bool_),
         pages=pages,
-        repeat=np.zeros(leaf.size, dtype=np.intp),
+        repeat=np.zeros(bits.size, dtype=np.intp),
     )
 
 

@@ -21,6 +21,7 @@ from ptlive.analysis.regions.repeat import (
     without_last,
 )
 from ptlive.analysis.regions.rows import Cuts, Rows, segment
+from ptlive.paging.graph import ranges
 
 if TYPE_CHECKING:
     from ptlive.arrays import U64, Bool, Index
@@ -64,7 +65,7 @@ def reached(rows: Rows, edges: Edges) -> Rows:
     once = owner.size == len(rows) and (begin[1:] == (begin + count)[:-1]).all()
     if once and not begin[:1].any():
         return rows.moved(owner, offset)  # as in a tree: each once, and in order
-    return rows.take(_positions(begin, count)).moved(owner, offset)
+    return rows.take(ranges(begin, count)).moved(owner, offset)
 
 
 def folded(
@@ -147,11 +148,6 @@ def _range(rows: Rows, node: Index) -> tuple[Index, Index]:
     """Return where the rows of each node begin, and how many there are."""
     begin = np.searchsorted(rows.owner, node)
     return begin, np.searchsorted(rows.owner, node, side="right") - begin
-
-
-def _positions(begin: Index, count: Index) -> Index:
-    chosen: Index = np.repeat(begin - np.cumsum(count) + count, count) + np.arange(count.sum())
-    return chosen
 
 
 def _grouped(edges: Edges, cuts: Cuts) -> tuple[Index, Index]:

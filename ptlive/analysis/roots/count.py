@@ -10,6 +10,8 @@ from ptlive.arrays import pieces
 from ptlive.errors import PtliveError
 from ptlive.paging import rights
 from ptlive.paging.format import Kind
+from ptlive.paging.select import leaves
+from ptlive.paging.sums import of_nodes, running
 from ptlive.paging.walk import walk
 
 if TYPE_CHECKING:
@@ -136,15 +138,10 @@ def covering(graph: Graph, pa: U64) -> Index:
     """Return how many leaf entries of a walk map each of these bytes of physical memory."""
     found = np.zeros(pa.size, dtype=np.intp)
     for floor in graph.floors:
-        edges = np.flatnonzero(floor.kind == Kind.LEAF)
-        if not edges.size:
-            continue
-        size = np.uint64(1) << floor.leaf_bits(edges)
-        first = floor.fmt.level(floor.lvl).leaf_address(floor.entry[edges])
+        some = leaves(floor)
         # A table may stand in several nodes, its entries are the same.
-        at = floor.entry_address(floor.position[edges], floor.node[edges])
-        _, once = np.unique(at, return_index=True)
-        begin, end = np.sort(first[once]), np.sort((first + (size - np.uint64(1)))[once])
+        once = np.unique(some.entry_pa, return_index=True)[1]
+        begin, end = np.sort(some.pa[once]), np.sort(some.last_pa[once])
         found += np.searchsorted(begin, pa, "right") - np.searchsorted(end, pa)
     return found
 
@@ -165,28 +162,21 @@ def _counted(graph: Graph, frames: Frames, spaces: int) -> dict[str, U64]:
 
 def _of_nodes(floor: Floor, frames: Frames, below: U64) -> U64:
     """Return the sums of each node of a floor, one row for each column."""
-    fmt = floor.fmt
-    down, leaf = np.flatnonzero(floor.child >= 0), np.flatnonzero(floor.kind == Kind.LEAF)
-    pa = fmt.level(floor.lvl).leaf_address(floor.entry[leaf])
-    own = {
-        "leaves": np.uint64(1),
-        "bytes": np.uint64(1) << floor.leaf_bits(leaf),
-        "user": _of_user(fmt, floor.rights[leaf]),
-        "in_ram": frames.hold(pa),
+    fmt, some, one = floor.fmt, leaves(floor), np.uint64(1)
+    bad = np.flatnonzero((floor.kind == Kind.MALFORMED) | (floor.kind == Kind.UNREADABLE))
+    none = some.edge[:0]
+    own: dict[str, tuple[Index, U64 | np.uint64]] = {
+        "leaves": (some.edge, one),
+        "bytes": (some.edge, one << some.bits.astype(np.uint64)),
+        "user": (some.edge, _of_user(fmt, some.rights).astype(np.uint64)),
+        "in_ram": (some.edge, frames.hold(some.pa).astype(np.uint64)),
+        "bad": (bad, one),
     }
     sums = np.zeros((len(_COLUMNS), floor.readable.size), dtype=np.uint64)
     # Column by column: there may be many millions of edges.
     for row, name in enumerate(_COLUMNS):
-        total = np.zeros(floor.kind.size + 1, dtype=np.uint64)
-        value = total[1:]
-        value[down] = below[row][floor.child[down]]
-        if name in own:
-            value[leaf] = own[name]
-        if name == "bad":
-            value[(floor.kind == Kind.MALFORMED) | (floor.kind == Kind.UNREADABLE)] = 1
-        # Wraps as a sum does, so that differences are right all the same.
-        np.cumsum(value, out=value)
-        sums[row] = total[floor.first_edge[1:]] - total[floor.first_edge[:-1]]
+        total = running(floor, *own.get(name, (none, one)), below[row])
+        sums[row] = of_nodes(floor, total)
     sums[_COLUMNS.index("tables")] += floor.readable
     if floor.lvl > 1:
         junk = floor.rest.position[~fmt.present(floor.rest.entry)]

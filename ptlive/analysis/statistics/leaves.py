@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ptlive.paging.format import Kind
-from ptlive.paging.rights import names as right_names
+from ptlive.analysis.find import Spans
+from ptlive.paging.select import Leaves, leaves
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable
+    from collections.abc import Callable, Iterable
 
     from ptlive.analysis.regions.build import TargetOf
-    from ptlive.arrays import U64, Bool, Index
+    from ptlive.arrays import U64, Index
     from ptlive.paging.graph import Floor, Graph
 
 #: The fields that tell whether a page was used, where a format has them.
@@ -56,8 +56,8 @@ class Count:
         self.dirty += reached * cell.dirty
 
 
-class Leaves(NamedTuple):
-    """The different kinds of leaves: how many distinct entries, and how often reached.
+class Counted(NamedTuple):
+    """Leaves by what they are: how many distinct entries, and how often reached.
 
     several: for entries that are of several kinds, as they are reached with several rights,
     which kinds these are, and how many entries
@@ -66,36 +66,20 @@ class Leaves(NamedTuple):
     cells: dict[Cell, tuple[int, int]]
     several: dict[tuple[Cell, ...], int]
 
-    def by(self, key: Callable[[Cell], Hashable]) -> dict[Hashable, Count]:
+    def by(self, key: Callable[[Cell], int]) -> dict[int, Count]:
         """Add up the cells that have the same key, in the keys' order; each entry once."""
-        found: dict[Hashable, Count] = {}
+        found: dict[int, Count] = {}
         for cell, (entries, reached) in self.cells.items():
             found.setdefault(key(cell), Count()).add(cell, entries, reached)
         for cells, entries in self.several.items():
             for one, times in Counter(map(key, cells)).items():
                 found[one].entries -= entries * (times - 1)
-        return dict(sorted(found.items(), key=lambda item: item[0]))  # type: ignore[arg-type,return-value]  # keys of one sort
+        return dict(sorted(found.items()))
 
     @property
     def total(self) -> Count:
         """All of them."""
         return self.by(lambda _: 0).get(0, Count())
-
-
-def reaching(graph: Graph, tops: Bool) -> list[U64]:
-    """Return by how many paths from some of the graph's tops each floor's nodes are reached."""
-    if not graph.floors:
-        return []
-    node = graph.tops.node[tops]
-    paths = np.zeros(graph.floors[0].nodes.table.size, dtype=np.uint64)
-    np.add.at(paths, node, np.uint64(1))
-    found = [paths]
-    for floor, below in zip(graph.floors, graph.floors[1:], strict=False):
-        down = np.flatnonzero((floor.kind == Kind.TABLE) & (floor.child >= 0))
-        paths = np.zeros(below.nodes.table.size, dtype=np.uint64)
-        np.add.at(paths, floor.child[down], found[-1][floor.node[down]])
-        found.append(paths)
-    return found
 
 
 class Kinds:
@@ -106,8 +90,8 @@ class Kinds:
         self.graph = graph
         self.floors = [_FloorKinds(floor, target) for floor in graph.floors]
 
-    def count(self, paths: list[U64]) -> Leaves:
-        """Count the leaves of nodes that are reached so often, see `reaching`."""
+    def count(self, paths: list[U64]) -> Counted:
+        """Count the leaves of nodes that are reached so often, see `sums.paths_from`."""
         cells: dict[Cell, tuple[int, int]] = {}
         several: Counter[tuple[Cell, ...]] = Counter()
         for floor, each in zip(self.floors, paths, strict=True):
@@ -115,25 +99,23 @@ class Kinds:
                 before = cells.get(cell, (0, 0))
                 cells[cell] = (before[0] + entries, before[1] + reached)
             several.update(floor.several(each))
-        return Leaves(cells, several)
+        return Counted(cells, several)
 
 
 class _FloorKinds:
     """The leaves of one floor, their kinds by number."""
 
     def __init__(self, floor: Floor, target: TargetOf) -> None:
-        leaf = np.flatnonzero(floor.kind == Kind.LEAF)
-        self.node = floor.node[leaf]
-        entry, bits = floor.entry[leaf], floor.leaf_bits(leaf)
-        pa = floor.fmt.level(floor.lvl).leaf_address(entry)
+        every = leaves(floor)
+        self.node, bits = every.node, every.bits.astype(np.uint64)
         columns = (
             bits,
-            floor.rights[leaf],
-            target(pa, bits).astype(np.uint64),
-            _flag(floor, entry, ACCESSED),
-            _flag(floor, entry, DIRTY),
+            every.rights,
+            target(every.pa, bits).astype(np.uint64),
+            every.field(ACCESSED),
+            every.field(DIRTY),
         )
-        self.kind = np.zeros(leaf.size, dtype=np.intp)
+        self.kind = np.zeros(bits.size, dtype=np.intp)
         for column in columns:
             different, which = np.unique(column, return_inverse=True)
             self.kind = self.kind * different.size + which
@@ -143,7 +125,7 @@ class _FloorKinds:
         # An entry may stand in several nodes: of other rights above, or of parts in range.
         self.address = None
         if np.unique(floor.nodes.table).size < floor.nodes.table.size:
-            self.address = floor.entry_address(floor.position[leaf], self.node)
+            self.address = every.entry_pa
 
     def count(self, paths: U64) -> Iterable[tuple[Cell, int, int]]:
         """Yield each kind, how many distinct entries of it are reached, and how often."""
@@ -178,15 +160,6 @@ class _FloorKinds:
         return found
 
 
-def _flag(floor: Floor, entry: U64, name: str) -> U64:
-    """Return whether entries have a field set, as 0 or 1; 0 where there is no such field."""
-    for field in floor.fmt.level(floor.lvl).fields:
-        if field.name == name and field.leaves:
-            is_set: U64 = ((entry & np.uint64(field.mask)) != 0).astype(np.uint64)
-            return is_set
-    return np.zeros(entry.size, dtype=np.uint64)
-
-
 def _sums(group: Index, often: U64, groups: int) -> list[int]:
     """Add up numbers by group, exactly: how often something is reached may be 2**45."""
     different, which = np.unique(often, return_inverse=True)
@@ -199,27 +172,13 @@ def _sums(group: Index, often: U64, groups: int) -> list[int]:
 
 def distinct_bytes(graph: Graph, paths: list[U64]) -> int:
     """Return how many different physical bytes are mapped from nodes that are reached."""
-    first: list[U64] = []
-    last: list[U64] = []
+    first, last = [np.zeros(0, dtype=np.uint64)], [np.zeros(0, dtype=np.uint64)]
     for floor, each in zip(graph.floors, paths, strict=True):
-        leaf = np.flatnonzero(floor.kind == Kind.LEAF)
-        leaf = leaf[each[floor.node[leaf]] > 0]
-        pa = floor.fmt.level(floor.lvl).leaf_address(floor.entry[leaf])
-        first.append(pa)
-        last.append(pa + ((np.uint64(1) << floor.leaf_bits(leaf)) - np.uint64(1)))
-    if not first:
-        return 0
-    begin, end = np.concatenate(first), np.concatenate(last)
-    if not begin.size:
-        return 0
-    order = np.argsort(begin)
-    begin, end = begin[order], np.maximum.accumulate(end[order])
-    new = np.flatnonzero(np.append([True], begin[1:] > end[:-1]))
-    lasts = end[np.append(new[1:], begin.size) - 1]
-    total: int = sum((lasts - begin[new]).tolist(), new.size)
+        every = leaves(floor)
+        some = Leaves(floor, every.edge[each[every.node] > 0])
+        first.append(some.pa)
+        last.append(some.last_pa)
+    mapped = Spans(np.concatenate(first), np.concatenate(last)).merged()
+    # Of all 2**64 bytes there would be one too many for a uint64.
+    total: int = sum((mapped.last - mapped.first).tolist(), len(mapped))
     return total
-
-
-def rights_of(graph: Graph, folded: int) -> tuple[tuple[str, bool], ...]:
-    """Return folded rights by name."""
-    return tuple(right_names(graph.fmt, folded).items())

@@ -9,8 +9,9 @@ import pytest
 
 from ptlive.analysis.filters import Filter, filtered
 from ptlive.analysis.regions.build import regions
-from ptlive.analysis.statistics.leaves import Kinds, reaching
+from ptlive.analysis.statistics.leaves import Kinds
 from ptlive.oracle import info_tlb
+from ptlive.paging.sums import paths_from
 from ptlive.space import open_space
 from ptlive.target.attach import attach
 from ptlive.wire.qmp import Qmp
@@ -31,7 +32,7 @@ def test_regions_are_what_qemu_prints_page_by_page(linux_guest: Guest) -> None:
         printed = info_tlb.ask(target.memory, target.ram_map, root, levels, 1, qmp)
         graph = space.walk()
         one_by_one = each(regions(graph, space.target_of, split_pa=True, fold=True))
-        cells = Kinds(graph, space.target_of).count(reaching(graph, graph.tops.space == 0))
+        cells = Kinds(graph, space.target_of).count(paths_from(graph, graph.tops.space == 0))
         (global_, _) = filtered(graph, Filter(fields=(("G", None),)), space.target_of)
         of_global = regions(global_, space.target_of)
     lines = dict(zip(printed.va.tolist(), printed.pa.tolist(), strict=True))

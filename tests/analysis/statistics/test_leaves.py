@@ -9,11 +9,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ptlive.analysis.statistics.leaves import Kinds, distinct_bytes, reaching
+from ptlive.analysis.statistics.leaves import Kinds, distinct_bytes
 from ptlive.analysis.statistics.tables import tables
 from ptlive.arrays import u64
 from ptlive.paging import rights
 from ptlive.paging.formats.x86_64 import make_levels
+from ptlive.paging.sums import paths_from
 from ptlive.paging.walk import walk
 from tests.analysis.regions.test_build import Leaf, alike, target
 from tests.analysis.regions.test_fold import espfix
@@ -61,7 +62,7 @@ def test_each_kind_of_leaf_is_counted_exactly_for_each_root(
 
     def counted(tops: Bool) -> dict[tuple[object, ...], tuple[int, int, int]]:
         found: dict[tuple[object, ...], tuple[int, int, int]] = {}
-        for cell, (entries, reached) in kinds.count(reaching(graph, tops)).cells.items():
+        for cell, (entries, reached) in kinds.count(paths_from(graph, tops)).cells.items():
             granted = rights.names(case.fmt, cell.rights)
             folded = granted["write"], granted["user"], granted["execute"]
             key = (cell.bits, folded, cell.target, cell.accessed, cell.dirty)
@@ -73,7 +74,7 @@ def test_each_kind_of_leaf_is_counted_exactly_for_each_root(
     assert counted(graph.tops.space == 1) == sums(case, second)
     assert counted(everything(graph)) == sums(case, first + second)
     # An entry that is reached with several rights is one entry all the same.
-    paths = reaching(graph, everything(graph))
+    paths = paths_from(graph, everything(graph))
     entries = {(leaf.level, leaf.entry_pa) for leaf in first + second}
     assert kinds.count(paths).total.entries == len(entries) == graph.leaves
     sizes = dict.fromkeys({12 + 9 * (level - 1) for level, _ in entries}, 0)
@@ -86,13 +87,13 @@ def test_each_kind_of_leaf_is_counted_exactly_for_each_root(
     for begin, last in mapped:
         total += max(last + 1 - max(begin, at), 0)
         at = max(at, last + 1)
-    assert distinct_bytes(graph, reaching(graph, everything(graph))) == total
+    assert distinct_bytes(graph, paths_from(graph, everything(graph))) == total
 
 
 def test_a_page_at_65536_addresses_counts_once_and_65536_times() -> None:
     made = espfix()
     graph = walk(made.fmt, made.ram, made.roots)
-    paths = reaching(graph, everything(graph))
+    paths = paths_from(graph, everything(graph))
     total = Kinds(graph, alike).count(paths).total
     # 32 entries of one table.
     assert (total.entries, total.reached, total.bytes) == (32, 65_536, 65_536 * FRAME)
@@ -120,7 +121,7 @@ def full_table(made: Builder, va: int, pa: int, flags: int = PWU) -> None:
 
 def mergeable(made: Builder) -> dict[int, int]:
     graph = walk(made.fmt, made.ram, made.roots)
-    return {one.lvl: one.mergeable for one in tables(graph, reaching(graph, everything(graph)))}
+    return {one.lvl: one.mergeable for one in tables(graph, paths_from(graph, everything(graph)))}
 
 
 def test_a_table_is_as_one_page_only_if_nothing_differs_but_what_the_mmu_writes() -> None:
@@ -151,14 +152,14 @@ def test_tables_of_several_roots_are_counted_once_together() -> None:
     other = made.table()
     made.ram.write(other + 8 * 256, made.ram.value(made.root + 8 * 256))
     graph = walk(make_levels(4), made.ram, u64(made.root, other))
-    together = {one.lvl: one for one in tables(graph, reaching(graph, everything(graph)))}
+    together = {one.lvl: one for one in tables(graph, paths_from(graph, everything(graph)))}
     assert [(one.tables, one.shared) for one in together.values()] == [
         (2, 0),
         (1, 1),
         (1, 1),
         (1, 1),
     ]
-    alone = {one.lvl: one for one in tables(graph, reaching(graph, graph.tops.space == 1))}
+    alone = {one.lvl: one for one in tables(graph, paths_from(graph, graph.tops.space == 1))}
     assert [(one.tables, one.shared) for one in alone.values()] == [(1, 0)] * 4
 
 
@@ -166,7 +167,7 @@ def test_tables_that_lie_in_no_memory_are_none() -> None:
     made = Builder(levels=4)
     made.map(0, 0x40_0000_0000 | PWU, level=2)
     graph = walk(made.fmt, made.ram, made.roots)
-    found = tables(graph, reaching(graph, everything(graph)))
+    found = tables(graph, paths_from(graph, everything(graph)))
     assert [(one.lvl, one.tables, one.used, one.paths) for one in found] == [
         (4, 1, 1, 1),
         (3, 1, 1, 1),
