@@ -13,11 +13,11 @@ from ptlive.analysis.linux.absent import absent, explain
 from ptlive.analysis.linux.image import image, modules
 from ptlive.analysis.linux.layout import CPU_ENTRY_AREA, FRAME, LAYOUTS, USER_HALF
 from ptlive.analysis.linux.leaves import kernel_leaves
+from ptlive.analysis.linux.lower import lower_half
 from ptlive.analysis.profile import Profile
 from ptlive.errors import PtliveError
 from ptlive.paging import select
 from ptlive.paging.format import Kind
-from ptlive.paging.formats import x86_64
 from ptlive.paging.walk import walk
 
 if TYPE_CHECKING:
@@ -104,8 +104,18 @@ def _find(graph: Graph, memory: Memory, layout: Layout, ram: tuple[U64, U64] | N
     entry = _entry_area(leaves)
     if entry:
         signs["cpu entry area"] = entry
+    low = lower_half(graph.fmt, memory, _root(graph))
+    areas += [low] if low else []
     for slot in layout.slots:
-        told = entry if slot.va == CPU_ENTRY_AREA and entry else _mapped(graph, memory, slot)
+        of_user = slot.va <= graph.fmt.windows[0].last_va
+        if of_user and low:
+            continue
+        if of_user:
+            told = "different in each process"
+        elif slot.va == CPU_ENTRY_AREA and entry:
+            told = entry
+        else:
+            told = _mapped(graph, memory, slot)
         areas.append(Area(slot.va, slot.last_va, slot.name, f"{slot.what}; {told}"))
     return _Found(_root(graph), _disjoint(areas), signs)
 
@@ -177,8 +187,6 @@ def _shadow(graph: Graph, memory: Memory, layout: Layout) -> Area | None:
 
 def _mapped(graph: Graph, memory: Memory, slot: Slot) -> str:
     """Say how much is mapped in a slot."""
-    if slot.va < x86_64.make_levels(graph.fmt.top).windows[0].last_va:
-        return "different in each process"
     part = _walk(graph, memory, slot.va, slot.last_va)
     count, reached = part.leaves, part.reached(Kind.LEAF)
     if not count:

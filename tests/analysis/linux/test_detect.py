@@ -25,7 +25,7 @@ from tests.analysis.linux.made import (
     MadeLinux,
     T,
 )
-from tests.paging.tables import PS, RW, P
+from tests.paging.tables import PS, RW, US, P
 
 if TYPE_CHECKING:
     from ptlive.analysis.areas import Area
@@ -242,3 +242,29 @@ def test_a_hostile_direct_map_of_everything_ends() -> None:
         made.map(made.direct + index * G, index * G | DATA | PS, 3)
     assert areas(made)["direct map"].va == made.direct
     assert np.all([area.evidence for area in found(made).areas])  # type: ignore[union-attr]  # seen above
+
+
+@pytest.mark.parametrize("levels", [4, 5])
+@pytest.mark.parametrize(
+    ("upper", "pa", "name"),
+    [
+        (P | RW, 0x9_9000, "identity map"),
+        (P | RW, 0x8_8000, "kernel, lower half"),
+        (P | RW | US, 0x9_9000, "user"),
+    ],
+)
+def test_the_lower_half_is_users_only_if_its_root_grants_that(
+    levels: int, upper: int, pa: int, name: str
+) -> None:
+    """As trampoline_pgd and efi_mm have it: physical memory at its own address (_KERNPG_TABLE)."""
+    made = MadeLinux(levels)
+    for at in (0x9_8000, 0x9_9000):
+        made.build.map(at, (pa if at == 0x9_9000 else at) | DATA, upper=upper)
+    profile = found(made)
+    assert profile is not None
+    low = [area for area in profile.areas if area.va < 1 << 63]
+    assert low[0].name == name
+    assert (low[0].va, low[-1].last_va) == (0, (1 << (9 * levels + 11)) - 1)
+    if name != "user":
+        assert len(low) == 1
+        assert "not for user mode: 2 pages" in low[0].evidence
