@@ -123,21 +123,23 @@ class _FloorKinds:
         values = zip(*(column[first].tolist() for column in columns), strict=True)
         self.cells = [Cell(b, r, t, bool(a), bool(d)) for b, r, t, a, d in values]
         # An entry may stand in several nodes: of other rights above, or of parts in range.
-        self.address = None
-        if np.unique(floor.nodes.table).size < floor.nodes.table.size:
-            self.address = every.entry_pa
+        _, which, nodes = np.unique(floor.nodes.table, return_inverse=True, return_counts=True)
+        self.repeated = (nodes > 1)[which][self.node]
+        self.address = every.entry_pa
 
     def count(self, paths: U64) -> Iterable[tuple[Cell, int, int]]:
         """Yield each kind, how many distinct entries of it are reached, and how often."""
         if not self.cells:
             return
-        often = paths[self.node]
-        reached = _sums(self.kind, often, len(self.cells))
-        here = np.flatnonzero(often)
-        kind = self.kind[here]
-        if self.address is not None:
-            pairs = np.unique(np.stack([kind.astype(np.uint64), self.address[here]]), axis=1)
-            kind = pairs[0].astype(np.intp)
+        # Of many roots and areas each reaches few of all leaves.
+        here = np.flatnonzero((paths > 0)[self.node])
+        reached = _sums(self.kind[here], self.node[here], paths, len(self.cells))
+        again = self.repeated[here]
+        some = here[again]
+        pairs = np.stack([self.kind[some].astype(np.uint64), self.address[some]])
+        kind = np.concatenate(
+            [self.kind[here[~again]], np.unique(pairs, axis=1)[0].astype(np.intp)]
+        )
         entries = np.bincount(kind, minlength=len(self.cells)).tolist()
         for cell, one, many in zip(self.cells, entries, reached, strict=True):
             if many:
@@ -146,9 +148,7 @@ class _FloorKinds:
     def several(self, paths: U64) -> dict[tuple[Cell, ...], int]:
         """Return how many entries are of several kinds at once, by which these are."""
         found: dict[tuple[Cell, ...], int] = {}
-        if self.address is None:
-            return found
-        here = np.flatnonzero(paths[self.node])
+        here = np.flatnonzero((paths > 0)[self.node] & self.repeated)
         pairs = np.stack([self.address[here], self.kind[here].astype(np.uint64)])
         address, kind = np.unique(pairs, axis=1)
         first = np.flatnonzero(np.append([True], address[1:] != address[:-1])[: address.size])
@@ -160,9 +160,10 @@ class _FloorKinds:
         return found
 
 
-def _sums(group: Index, often: U64, groups: int) -> list[int]:
-    """Add up numbers by group, exactly: how often something is reached may be 2**45."""
-    different, which = np.unique(often, return_inverse=True)
+def _sums(group: Index, node: Index, paths: U64, groups: int) -> list[int]:
+    """Add up how often nodes are reached by group, exactly: that may be 2**45 each."""
+    different, which = np.unique(paths, return_inverse=True)
+    which = which[node]
     total = [0] * groups
     counts = np.bincount(group * different.size + which, minlength=groups * different.size)
     for at in np.flatnonzero(counts).tolist():
