@@ -19,7 +19,7 @@ from ptlive.cli.connect import Connection, connect, tell, tell_changes
 from ptlive.cli.main import DONE, FOUND
 from ptlive.cli.options import RANGE, TargetOptions, target_options
 from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
-from ptlive.cli.ranges import ends
+from ptlive.cli.ranges import ends, united
 from ptlive.errors import PtliveError
 from ptlive.show import diff as show
 from ptlive.show.json import print_json
@@ -110,7 +110,7 @@ def diff_(
         one, other = _sides(stack, target, files)
         told = stack.enter_context(progress())
         matched, alone = _matched(one, other)
-        wish = _Wish(_ends(ranges), wanted_kinds, profile, fold=not no_fold)
+        wish = _Wish(ends(united(ranges)), wanted_kinds, profile, fold=not no_fold)
         compared = [_compare(one, other, pair, wish, told) for pair in matched]
         changes = [side.changes() for side in ((one,) if one is other else (one, other))]
     notes = [*_notes(one, other, compared), *((("no-partner", text)) for text in alone)]
@@ -134,11 +134,11 @@ def _arguments(what: tuple[str, ...]) -> tuple[list[Path], list[tuple[int, int]]
             ranges.append(RANGE.convert(word, None, None))
         except click.BadParameter:
             files.append(Path(word))
-    if len(files) > 2:
-        raise PtliveError(f"two files are compared, and these are {len(files)}")
     for file in files:
         if not file.exists():
             raise PtliveError(f"{str(file)!r} is no file, and no range of addresses")
+    if len(files) > 2:
+        raise PtliveError(f"two files are compared, and these are {len(files)}")
     return files, ranges
 
 
@@ -212,17 +212,6 @@ def _compare(
         areas = [*(area.name for area in known.areas), None]
         names = [areas[at] for at in np.where(first == last, first, -1).tolist()]
     return _Compared(*pair, found, names)
-
-
-def _ends(ranges: list[tuple[int, int]]) -> tuple[U64, U64] | None:
-    """Return ranges as the walker takes them, each address in one of them."""
-    merged: list[tuple[int, int]] = []
-    for va, last_va in sorted(ranges):
-        if merged and va <= merged[-1][1] + 1:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], last_va))
-        else:
-            merged.append((va, last_va))
-    return ends(merged)
 
 
 def _notes(one: Connection, other: Connection, compared: list[_Compared]) -> list[tuple[str, str]]:

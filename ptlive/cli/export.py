@@ -15,7 +15,7 @@ from ptlive.cli.filters import FilterOptions, filter_options
 from ptlive.cli.main import DONE
 from ptlive.cli.options import RANGE, TargetOptions, target_options
 from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
-from ptlive.cli.ranges import ends
+from ptlive.cli.ranges import ends, united
 from ptlive.errors import PtliveError
 from ptlive.files import check_free
 from ptlive.show import words
@@ -66,7 +66,8 @@ def export_(
     check(file)
     check_free(file, force=force)
     with connect(target) as connection, progress() as told:
-        graphs = [space.walk(ends(ranges), told) for space in connection.spaces]
+        at = ends(united(ranges))
+        graphs = [space.walk(at, told) for space in connection.spaces]
         sources = [
             _source(connection, space, graph, profile, wanted)
             for space, graph in zip(connection.spaces, graphs, strict=True)

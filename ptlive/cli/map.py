@@ -19,7 +19,7 @@ from ptlive.cli.filters import FilterOptions, filter_options
 from ptlive.cli.main import DONE
 from ptlive.cli.options import RANGE, TargetOptions, target_options
 from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
-from ptlive.cli.ranges import ends
+from ptlive.cli.ranges import ends, united
 from ptlive.errors import PtliveError
 from ptlive.paging.format import Kind
 from ptlive.show import areas as show_areas
@@ -112,9 +112,8 @@ def map_(
     """
     if depth is not None and not tree:
         raise click.UsageError("--depth is of --tree")
-    asked = MapOptions(
-        ranges, area, split == "pa", not no_fold, absent, target.verbose, tree, depth
-    )
+    whole, fold = united(ranges), not no_fold
+    asked = MapOptions(whole, area, split == "pa", fold, absent, target.verbose, tree, depth)
     with connect(target) as connection, progress() as told:
         results = [
             _map(connection, space, asked, wanted, profile, told) for space in connection.spaces

@@ -7,9 +7,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from ptlive.arrays import U64
+
+
+def united(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Return the same addresses, ascending, each in one range: none is to be counted twice."""
+    found: list[tuple[int, int]] = []
+    for va, last_va in sorted(ranges):
+        if found and va <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], max(found[-1][1], last_va))
+        else:
+            found.append((va, last_va))
+    return tuple(found)
 
 
 def ends(ranges: Sequence[tuple[int, int]]) -> tuple[U64, U64] | None:

@@ -16,7 +16,7 @@ from ptlive.cli.filters import FilterOptions, filter_options
 from ptlive.cli.main import DONE
 from ptlive.cli.options import RANGE, TargetOptions, target_options
 from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
-from ptlive.cli.ranges import ends
+from ptlive.cli.ranges import ends, united
 from ptlive.cli.together import alike
 from ptlive.errors import PtliveError
 from ptlive.memory.told import ToldMemory
@@ -61,6 +61,7 @@ def stats(
     "reached" counts it as often as they do, and so does "bytes", of addresses. With
     several roots each is told by itself, and then all together.
     """
+    whole = united(ranges)
     with connect(target) as connection, progress() as told:
         spaces = connection.spaces
         known = profile_of(connection, spaces[0], None, profile)
@@ -69,7 +70,7 @@ def stats(
         totals = []
         for group in alike(spaces):
             some = [spaces[at] for at in group]
-            counted = _Counted(some, wanted.of(some[0].format), ranges, areas, told)
+            counted = _Counted(some, wanted.of(some[0].format), whole, areas, told)
             for number, at in enumerate(group):
                 results[at] = counted.of(number)
             totals.append(counted.of(None))

@@ -150,6 +150,7 @@ def test_several_roots_are_matched_by_address(
         ((), "give two files, or a file to compare with the guest, or --root twice"),
         (("nowhere",), "'nowhere' is no file, and no range of addresses"),
         (("A", "B", "A"), "two files are compared, and these are 3"),
+        (("A", "B", "0x9..0x1"), "'0x9..0x1' is no file, and no range of addresses"),
         (("A", "--from", "B"), "the files that are compared are arguments: leave out --from"),
         (("A", "--only", "ad", "--ignore", "ad"), "--ignore leaves none of the changes"),
         (("A", "--only", "colour"), "'colour' is none of added, removed, moved, rights"),
