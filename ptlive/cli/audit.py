@@ -14,7 +14,7 @@ from ptlive.analysis.audit.memory_type import MemoryTypes
 from ptlive.analysis.audit.rules import RULES, named
 from ptlive.analysis.audit.run import Audit, Ignored, audit
 from ptlive.cli.bundle import Command
-from ptlive.cli.connect import connect, tell_changes
+from ptlive.cli.connect import connect, tell_changes, tell_notes
 from ptlive.cli.main import DONE, FOUND
 from ptlive.cli.options import LAST, NUMBER, RANGE, TargetOptions, target_options
 from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
@@ -158,10 +158,9 @@ def audit_(
         level = None if fail_on == NEVER else Severity[fail_on.upper()]
         for context, result in zip(contexts, results, strict=True):
             _print(context, result, limit, len(rules), level)
-        for _, text in notes:
-            stdout().out(text, highlight=False)
         if changes:
             tell_changes(changes)
+    tell_notes(notes)
     worst = max((finding.severity for _, finding in found), default=None)
     if fail_on == NEVER or worst is None:
         return DONE

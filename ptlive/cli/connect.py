@@ -23,7 +23,7 @@ from ptlive.target.cpu import read_cpus
 from ptlive.target.process import orderly_signals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ptlive.arrays import Memory
     from ptlive.cli.options import TargetOptions
@@ -125,8 +125,7 @@ def connect(options: TargetOptions, *, let_run: bool = False) -> Iterator[Connec
             target.file.check_roots(target.memory, roots)
         notes = _notes(target, spaces, options)
         connection = Connection(target, place.guest, spaces, place.name, notes, scanned, witness)
-        for _, text in connection.notes:
-            tell(f"note: {text}")
+        tell_notes(connection.notes)
         if options.verbose:
             attached = time.monotonic() - begun
             for space in spaces:
@@ -140,8 +139,7 @@ def connect(options: TargetOptions, *, let_run: bool = False) -> Iterator[Connec
                 tell(f"memory {why}")
         yield connection
     if target.file is not None:
-        for _, text in target.file.late():
-            tell(f"note: {text}")
+        tell_notes(target.file.late())
     if options.verbose:
         tell(f"{time.monotonic() - begun:.2f} s in all")
 
@@ -152,10 +150,15 @@ def tell(line: str) -> None:
     click.echo(f"ptlive: {plain(line)}", err=True)
 
 
+def tell_notes(notes: Iterable[tuple[str, str]]) -> None:
+    """Tell what the reader must know of the results; notes: (code, text), as JSON has them."""
+    for _, text in notes:
+        tell(f"note: {text}")
+
+
 def tell_changes(changes: Changes) -> None:
     """Tell what changed in a guest that runs."""
-    for _, text in changes.notes:
-        tell(f"note: {text}")
+    tell_notes(changes.notes)
     for line in changes.lines():
         tell(line)
 

@@ -10,7 +10,7 @@ import click
 from ptlive.analysis.roots import judge
 from ptlive.analysis.roots.cr3 import take_apart
 from ptlive.cli.bundle import Command
-from ptlive.cli.connect import connect, tell, tell_changes
+from ptlive.cli.connect import connect, tell_changes, tell_notes
 from ptlive.cli.main import DONE
 from ptlive.cli.options import TargetOptions, target_options
 from ptlive.cli.spaces import found_roots, root_of, space_of
@@ -63,15 +63,14 @@ def roots(target: TargetOptions, everything: bool, min_confidence: float) -> int
         rows = value.pop("roots")
         frames = {"looked_at": found.looked, "of": found.of}
         print_json({**value, "vcpus": vcpus, "frames": frames, "roots": rows})
-        return DONE
-    print_lines(show.vcpu_lines(vcpus))
-    stdout().out("", highlight=False)
-    print_lines(show.lines(chosen))
-    stdout().out(_summary(found, chosen), highlight=False)
-    for _, text in notes:
-        tell(f"note: {text}")
-    if changes:
-        tell_changes(changes)
+    else:
+        print_lines(show.vcpu_lines(vcpus))
+        stdout().out("", highlight=False)
+        print_lines(show.lines(chosen))
+        stdout().out(_summary(found, chosen), highlight=False)
+        if changes:
+            tell_changes(changes)
+    tell_notes(notes)
     return DONE
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ptlive.analysis.selftest import SelftestReport
 from ptlive.cli.bundle import Command
-from ptlive.cli.connect import connect, tell
+from ptlive.cli.connect import connect, tell_notes
 from ptlive.cli.main import DONE, FOUND
 from ptlive.cli.options import NO_STUB, NUMBER, TargetOptions, target_options
 from ptlive.errors import PtliveError
@@ -110,8 +110,7 @@ def _of_guest(target: TargetOptions, seed: int, qemu: str, version: str) -> Self
     with connect(target) as connection, progress() as show_progress:
         held, guest = connection.target, connection.running
         choice = choose((ORACLE,), held, connection.spaces, guest, qemu=qemu)
-        for _, text in choice.notes:
-            tell(f"note: {text}")
+        tell_notes(choice.notes)
         report = SelftestReport(held.accelerator, version, seed)
         for space in choice.spaces:
             root = "" if space.origin == "cr3" else f" --root {space.origin}"

@@ -13,13 +13,12 @@ import numpy as np
 
 from ptlive.arrays import pieces
 from ptlive.cli.bundle import Command
-from ptlive.cli.connect import connect, tell, tell_changes
+from ptlive.cli.connect import connect, tell_changes, tell_notes
 from ptlive.cli.main import DONE
 from ptlive.cli.options import TargetOptions, target_options
 from ptlive.cli.spaces import wanted_spaces, with_partners
 from ptlive.errors import PtliveError
 from ptlive.memory.ram_map import Kind
-from ptlive.memory.snapshot.write import create
 from ptlive.memory.told import ToldMemory
 from ptlive.paging.walk import walk
 from ptlive.show import words
@@ -59,6 +58,8 @@ def snapshot(target: TargetOptions, file: Path, full: bool, force: bool) -> int:
     takes the file by --from; with --full, verify, selftest and the search for roots do,
     too. Only you may read the file: what was in the memory is in it.
     """
+    from ptlive.memory.snapshot.write import create  # zstandard, which --help does not need
+
     begun = time.monotonic()
     with (
         orderly_signals(),
@@ -102,8 +103,7 @@ def snapshot(target: TargetOptions, file: Path, full: bool, force: bool) -> int:
         "full": about["full"],
         "seconds": round(time.monotonic() - begun, 3),
     }
-    for _, text in notes:
-        tell(f"note: {text}")
+    tell_notes(notes)
     if target.json:
         whole = replace(connection, spaces=spaces)
         value = whole.envelope("snapshot", [{} for _ in spaces], notes, changes)

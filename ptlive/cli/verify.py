@@ -12,7 +12,7 @@ import numpy as np
 
 from ptlive.access_kind import ACCESS_KINDS
 from ptlive.cli.bundle import Command
-from ptlive.cli.connect import connect, tell
+from ptlive.cli.connect import connect, tell, tell_notes
 from ptlive.cli.main import DONE, FAILED, FOUND
 from ptlive.cli.options import RANGE, TargetOptions, target_options
 from ptlive.errors import PtliveError
@@ -140,8 +140,7 @@ def verify_(
             oracles, connection.target, connection.spaces, connection.running, qemu=twin_qemu
         )
         notes = choice.notes
-        for _, text in notes:
-            tell(f"note: {text}")
+        tell_notes(notes)
         for space in choice.spaces:
             plan = Plan(
                 oracles=choice.oracles,

@@ -22,7 +22,20 @@ from ptlive.target.machine import QEMU, host_has_la57, kvm_paging
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_LIBRARIES = ("numpy", "pygdbmi", "capstone", "qemu.qmp", "pyelftools", "click", "rich")
+_LIBRARIES = (
+    "numpy",
+    "pygdbmi",
+    "capstone",
+    "qemu.qmp",
+    "pyelftools",
+    "zstandard",
+    "click",
+    "rich",
+)
+# Not everybody wants them: what each is for.
+_OPTIONAL = {
+    "pyarrow": "ptlive export writes Parquet, Arrow and CSV by it: pip install ptlive[data]",
+}
 
 
 @dataclass(frozen=True)
@@ -84,6 +97,19 @@ def _libraries() -> Check:
         advice = "install ptlive with its dependencies: scripts/setup, or pip install ptlive"
         return Check("Libraries", False, f"missing: {', '.join(missing)}", advice)
     return Check("Libraries", True, ", ".join(found))
+
+
+def _optional() -> Check:
+    found, advice = [], []
+    for name, why in _OPTIONAL.items():
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            found.append(f"no {name}")
+            advice.append(why)
+    return Check(
+        "Optional libraries", None if advice else True, ", ".join(found), "; ".join(advice)
+    )
 
 
 def _qemu() -> Check:
@@ -179,6 +205,7 @@ def _careful(name: str, check: Callable[[], Check]) -> Callable[[], Check]:
 _CHECKS = [
     _python,
     _libraries,
+    _optional,
     _careful("QEMU", _qemu),
     _careful("gdb", _gdb),
     _careful("KVM", _kvm),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -57,3 +59,18 @@ def test_the_commands_are_listed_by_what_they_are_for(ptlive: Callable[..., Done
     assert names.index("translate") < names.index("verify") < names.index("snapshot")
     for name in names:
         assert name in ptlive(name, "--help").out.splitlines()[0]
+
+
+def test_no_help_waits_for_what_only_the_work_needs() -> None:
+    program = (
+        "import sys, click\n"
+        "from ptlive.cli.main import cli\n"
+        "context = click.Context(cli)\n"
+        "for name in cli.list_commands(context):\n"
+        "    cli.get_command(context, name)\n"
+        "print(*sys.modules)\n"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    late = {"pyarrow", "zstandard", "elftools", "numba", "rich.progress", "pygdbmi", "qemu.qmp"}
+    assert late & set(done.stdout.split()) == set()

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import SymbolTableSection
 
 from ptlive.access_kind import ACCESS_KINDS
 from ptlive.errors import PtliveError
@@ -119,6 +117,10 @@ def _answer(row: np.void) -> Answer:
 
 
 def _symbols(elf: Path) -> dict[str, int]:
+    # A twentieth of a second, for this alone.
+    from elftools.elf.elffile import ELFFile
+    from elftools.elf.sections import SymbolTableSection
+
     with open(elf, "rb") as file:
         table = ELFFile(file).get_section_by_name(".symtab")
         if not isinstance(table, SymbolTableSection):
