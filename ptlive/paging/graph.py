@@ -258,7 +258,7 @@ class Floor:
         """Return the floor without some edges, bool[k]; their entries go to the rest."""
         position = np.concatenate([self.rest.position, self.position[edges]])
         entry = np.concatenate([self.rest.entry, self.entry[edges]])
-        order = np.argsort(position)
+        order = np.argsort(position, kind="stable")  # which merges what is in order
         names = ("position", "entry", "kind", "child")
         kept = {name: getattr(self, name)[~edges] for name in names}
         return replace(self, **kept, rest=Rest(position[order], entry[order]))

@@ -13,7 +13,7 @@ from ptlive.analysis.audit.context import has_leaves
 from ptlive.analysis.audit.execution import frames
 from ptlive.analysis.audit.finding import Seen, Severity, Skipped
 from ptlive.analysis.find import Spans
-from ptlive.paging.select import Leaves, only
+from ptlive.paging.select import Leaves, leaves, only
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,10 +73,10 @@ def alias_types(context: Context) -> Iterator[Seen | Skipped]:
     conflicts: list[Spans] = []
     pairs: list[str] = []
     kinds: dict[int, Spans] = {}
-    for kind in range(8):
-        graph = _of_kind(context, kind)
-        if has_leaves(graph):
-            kinds[kind] = frames(graph)
+    there = _kinds_there(context)
+    # Mostly all is of one kind.
+    for kind in there if len(there) > 1 else ():
+        kinds[kind] = frames(_of_kind(context, kind))
     for one, other in combinations(kinds, 2):
         if known is not None and {one, other} == {memory_type.UC, memory_type.UC_MINUS}:
             continue  # alike, unless an MTRR says WC (table 11-7)
@@ -109,6 +109,13 @@ def alias_types(context: Context) -> Iterator[Seen | Skipped]:
 def _of_kind(context: Context, kind: int) -> Graph:
     """Return the leaves of one memory type, or one PAT index where the types are not known."""
     return only(context.whole, lambda leaf: _kind(context.memory_types, leaf) == kind)
+
+
+def _kinds_there(context: Context) -> list[int]:
+    count = np.zeros(8, dtype=np.intp)
+    for floor in context.whole.floors:
+        count += np.bincount(_kind(context.memory_types, leaves(floor)), minlength=8)
+    return np.flatnonzero(count).tolist()
 
 
 def _kind(known: memory_type.MemoryTypes | None, leaf: Leaves) -> U8:
