@@ -76,7 +76,7 @@ class _Compared:
 
 
 @click.command("diff", cls=Command)
-@click.argument("what", metavar="[A [B]] [VA..LAST_VA]...", nargs=-1)
+@click.argument("what", metavar="[A [B]] [VA[..LAST_VA]]...", nargs=-1)
 @click.option("--only", type=KINDS, multiple=True, metavar="KIND,...", help="Only these changes.")
 @click.option("--ignore", type=KINDS, multiple=True, metavar="KIND,...", help="Not these changes.")
 @click.option("--no-fold", is_flag=True, help="List what repeats at equal distances one by one.")

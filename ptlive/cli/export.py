@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @click.command("export", cls=Command)
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.argument("ranges", metavar="[VA..LAST_VA]...", type=RANGE, nargs=-1)
+@click.argument("ranges", metavar="[VA[..LAST_VA]]...", type=RANGE, nargs=-1)
 @click.option("--holes", is_flag=True, help="What does not translate, too, each entry a row.")
 @click.option(
     "--limit",

@@ -40,7 +40,7 @@ _MOST_RANGES = 1000
 
 
 @click.command("find", cls=Command)
-@click.argument("addresses", metavar="[PA|PA..LAST_PA]...", nargs=-1)
+@click.argument("addresses", metavar="[PA[..LAST_PA]]...", nargs=-1)
 @click.option("--va", type=NUMBER, multiple=True, help="Who else maps the frame of this address.")
 @click.option("--tables", "about_tables", is_flag=True, help="Which frames are tables.")
 @click.option(

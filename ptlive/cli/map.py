@@ -74,7 +74,7 @@ class Mapped:
 
 
 @click.command("map", cls=Command)
-@click.argument("ranges", metavar="[VA..LAST_VA]...", type=RANGE, nargs=-1)
+@click.argument("ranges", metavar="[VA[..LAST_VA]]...", type=RANGE, nargs=-1)
 @filter_options
 @AREA_OPTION
 @click.option("--split", type=click.Choice(["pa"]), help="Also split where the frames jump.")

@@ -18,8 +18,10 @@ from ptlive.show.words import address
 
 @click.command()
 @click.argument("entry", type=NUMBER)
-@click.option("--level", type=int, required=True, help="1 is a PTE, 5 a PML5E.")
-@click.option("--levels", type=click.Choice(["4", "5"]), default="5", help="Of the format.")
+@click.option("--level", type=int, metavar="N", required=True, help="1 is a PTE, 5 a PML5E.")
+@click.option(
+    "--levels", type=click.Choice(["4", "5"]), default="5", show_default=True, help="Of the format."
+)
 @click.option(
     "--maxphyaddr",
     type=click.IntRange(32, x86_64.PHYSICAL_LIMIT),

@@ -24,7 +24,7 @@ from ptlive.paging.walk import walk
 from ptlive.show import words
 from ptlive.show.json import print_json
 from ptlive.show.progress import progress
-from ptlive.show.terminal import stdout
+from ptlive.show.terminal import plain, stdout
 from ptlive.target.from_file.snapshot import describe
 from ptlive.target.process import orderly_signals
 from ptlive.target.saved_state import memory_types_of
@@ -111,7 +111,7 @@ def snapshot(target: TargetOptions, file: Path, full: bool, force: bool) -> int:
         return DONE
     if changes:
         tell_changes(changes)
-    stdout().out(_summary(result, len(spaces)), highlight=False)
+    stdout().out(plain(_summary(result, len(spaces))), highlight=False)
     return DONE
 
 

@@ -45,7 +45,7 @@ LAST = (1 << 64) - 1
 
 
 @click.command("stats", cls=Command)
-@click.argument("ranges", metavar="[VA..LAST_VA]...", type=RANGE, nargs=-1)
+@click.argument("ranges", metavar="[VA[..LAST_VA]]...", type=RANGE, nargs=-1)
 @filter_options
 @profile_options
 @target_options

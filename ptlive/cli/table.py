@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("address", type=NUMBER)
-@click.option("--level", type=int, help="Of the table; 1 is the PTEs'.  [default: the root's]")
+@click.option(
+    "--level", type=int, metavar="N", help="Of the table; 1 is the PTEs'.  [default: the root's]"
+)
 @click.option("--all", "everything", is_flag=True, help="Show entries that are zero, too.")
 @target_options
 def table(target: TargetOptions, address: int, level: int | None, everything: bool) -> int:

@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 
 
 @click.command("verify", cls=Command)
-@click.argument("ranges", metavar="[VA|VA..LAST_VA]...", type=RANGE, nargs=-1)
+@click.argument("ranges", metavar="[VA[..LAST_VA]]...", type=RANGE, nargs=-1)
 @click.option(
     "--oracle",
     "oracles",
     type=click.Choice(ORACLES),
     multiple=True,
-    help="Who is asked; may be given several times.  [default: twin, where it can be]",
+    help="Who is asked; may be repeated.  [default: twin, where it can be]",
 )
 @click.option(
     "--twin-qemu",
@@ -57,14 +57,14 @@ if TYPE_CHECKING:
     "accels",
     type=click.Choice(ACCELERATORS),
     multiple=True,
-    help="Under what the twin runs; may be given several times.  [default: as the guest]",
+    help="Under what the twin runs; may be repeated.  [default: as the guest]",
 )
 @click.option(
     "--access",
     "accesses",
     type=click.Choice(list(ACCESS_KINDS)),
     multiple=True,
-    help="Kinds of access; may be given several times.  [default: all]",
+    help="Kinds of access; may be repeated.  [default: all]",
 )
 @click.option(
     "--let-run", is_flag=True, help="If the vCPU is halted, let the guest run until it wakes."
