@@ -35,7 +35,7 @@ _SNAPSHOT, _ELF = b"\x89PTLIVE\n", b"\x7fELF"
 _KDUMP, _WINDOWS = (b"KDUMP   ", b"makedumpfile"), (b"PAGEDU64", b"PAGEDUMP")
 _AGAIN = "write it again by dump-guest-memory FILE, without -z, -l, -s, -R or -w"
 # More would be looked through for days, and the addresses of most CPUs have 46 bits.
-_MOST_RAM = 1 << 46
+_MOST_MEMORY = 1 << 46
 
 
 def open_file(path: Path, assume: Sequence[str] = ()) -> Target:
@@ -54,8 +54,9 @@ def open_file(path: Path, assume: Sequence[str] = ()) -> Target:
             ram_map = RamMap(overlaid(saved.regions, assumed.regions))
         except (ValueError, OverflowError):
             raise PtliveError("its map of memory makes no sense") from None
-        if ram_map.ram_bytes > _MOST_RAM:
-            raise PtliveError("it says that the guest has more RAM than any machine")
+        held = sum(r.last - r.first + 1 for r in ram_map.regions if r.kind in (Kind.RAM, Kind.ROM))
+        if held > _MOST_MEMORY:
+            raise PtliveError("it says that the guest has more memory than any machine")
     except PtliveError as error:
         if str(path) in str(error):
             raise

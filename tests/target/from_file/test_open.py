@@ -186,8 +186,11 @@ def test_other_files(tmp_path: Path, data: bytes, words: str) -> None:
 
 def test_more_ram_than_any_machine_has(tmp_path: Path) -> None:
     data = core([Load(0, bytes(0x1000), memsz=1 << 47)], cpu_note(LONG))
-    with pytest.raises(PtliveError, match="more RAM than any machine"):
+    with pytest.raises(PtliveError, match="more memory than any machine"):
         opened(tmp_path, data)
+    data = core([Load(0, bytes(0x1000))], cpu_note(LONG))
+    with pytest.raises(PtliveError, match="more memory than any machine"):
+        opened(tmp_path, data, "rom=0x1000..0xffffffffffff")
 
 
 def test_memory_that_the_file_lacks_is_told_apart_from_none(tmp_path: Path) -> None:
