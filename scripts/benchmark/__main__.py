@@ -21,7 +21,7 @@ from ptlive.show.terminal import plain
 from ptlive.target.process import orderly_signals
 from scripts.benchmark import machine, plot, table
 from scripts.benchmark.guest import own_state
-from scripts.benchmark.point import Options, Point, take
+from scripts.benchmark.point import PARTS, Options, Point, take
 from scripts.benchmark.result import as_json
 from scripts.benchmark.shapes import FULL, SHAPES, USUAL, shape
 
@@ -38,6 +38,13 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--shape", "shapes", multiple=True, type=click.Choice(list(SHAPES)), help="Only it.")
 @click.option("--leaves", type=click.IntRange(1, 4_000_000), help="How many, for --shape.")
 @click.option("--full", is_flag=True, help="All shapes and sizes; half an hour with peers.")
+@click.option(
+    "--only",
+    "parts",
+    multiple=True,
+    type=click.Choice(PARTS),
+    help="Measure only this; may be repeated.",
+)
 @click.option("--turns", type=click.IntRange(1), default=5, show_default=True)
 @click.option(
     "--seconds", type=float, default=10.0, show_default=True, help="For all turns of one way."
@@ -60,6 +67,7 @@ def main(
     shapes: Sequence[str],
     leaves: int | None,
     full: bool,
+    parts: tuple[str, ...],
     turns: int,
     seconds: float,
     limit: float,
@@ -77,7 +85,7 @@ def main(
     if shapes and full:
         raise click.UsageError("--full has all shapes; give it or --shape")
     chosen = [(name, leaves) for name in shapes] or list(FULL if full else USUAL)
-    options = Options(turns, seconds, limit, gdb_pt_dump, pwndbg, drgn)
+    options = Options(turns, seconds, limit, gdb_pt_dump, pwndbg, drgn, parts or PARTS)
     try:
         machine.check_programs()
         if picture:

@@ -25,16 +25,22 @@ if TYPE_CHECKING:
     from scripts.benchmark.timing import Run
 
 GDB_PT_DUMP, PWNDBG = "gdb-pt-dump", "pwndbg"
+#: Only the pages that are writable.
+FILTERED = "gdb-pt-dump, -filter w"
 # What the script in gdb prints around the command.
 _SECONDS = "ptlive-bench: seconds="
 
 
-def gdb_pt_dump(subject: Subject, checkout: Path, limit: float) -> Way:
-    """Have gdb-pt-dump's `pt` list all pages: the command in gdb, and gdb as a whole."""
+def gdb_pt_dump(subject: Subject, checkout: Path, limit: float, *, writable: bool = False) -> Way:
+    """Have gdb-pt-dump's `pt` list all pages: the command in gdb, and gdb as a whole.
+
+    writable: only the pages that are
+    """
     script = checkout / "pt.py"
     if not script.is_file():
         raise PtliveError(f"{checkout} is no checkout of gdb-pt-dump: there is no pt.py")
-    return _in_gdb(GDB_PT_DUMP, subject, [f"source {script.absolute()}"], "pt", limit)
+    name, command = (FILTERED, "pt -filter w") if writable else (GDB_PT_DUMP, "pt")
+    return _in_gdb(name, subject, [f"source {script.absolute()}"], command, limit)
 
 
 def pwndbg(subject: Subject, checkout: Path, limit: float) -> Way:

@@ -14,6 +14,7 @@ from scripts.benchmark import commands, drgn_peer, peers, qemu
 from scripts.benchmark.guest import boot
 from scripts.benchmark.ours import NUMPY, Ours
 from scripts.benchmark.plain_c import PlainC
+from scripts.benchmark.questions import Questions
 from scripts.benchmark.timing import Times, Way, WrongResultError, measure, since
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 C = "plain C"
 #: Addresses translated one by one by those who have nothing faster, and in one batch.
 SAMPLE, MANY = 4_000, 1_000_000
+#: What can be measured of a guest, for who wants a part only.
+PARTS = ("walks", "translations", "verify", "questions", "commands")
 # What gdb reads in a second: with more tables than this, that takes minutes.
 _GDB_TABLES = 50_000
 
@@ -41,7 +44,7 @@ class Options:
     """How to measure.
 
     turns, seconds: see timing.measure(); limit: seconds for one run of a peer
-    gdb_pt_dump, pwndbg: checkouts; drgn: a Python that has it
+    gdb_pt_dump, pwndbg: checkouts; drgn: a Python that has it; parts: of PARTS
     """
 
     turns: int = 5
@@ -50,6 +53,7 @@ class Options:
     gdb_pt_dump: Path | None = None
     pwndbg: Path | None = None
     drgn: str | None = None
+    parts: tuple[str, ...] = PARTS
 
 
 @dataclass
@@ -57,7 +61,8 @@ class Point:
     """What was measured on one guest.
 
     leaves: as often as addresses reach them; tables: distinct ones; without: what the guest
-    could not map; walks, translations: times; counts: addresses of each of the translations
+    could not map; walks, translations, questions: times; counts: addresses of each of the
+    translations
     """
 
     shape: Shape
@@ -67,8 +72,14 @@ class Point:
     walks: Times
     counts: dict[str, int] = field(default_factory=dict)
     translations: Times = field(default_factory=Times)
+    questions: Times = field(default_factory=Times)
     verified: Verified | None = None
     commands: list[Command] = field(default_factory=list)
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        """Why some ways were not gone."""
+        return self.walks.skipped | self.translations.skipped | self.questions.skipped
 
     @property
     def label(self) -> str:
@@ -96,17 +107,22 @@ def take(
         if shape.order and len(expected) < (leaves or shape.leaves):
             raise PtliveError(f"the guest maps {len(expected):,} pages only: {subject.without}")
         tables = plain.distinct_tables()
-        ways = _walks(subject, ours, plain, expected, tables, options)
+        parts = options.parts
+        ways = _walks(subject, ours, plain, expected, tables, options) if "walks" in parts else []
         walks = measure(ways, turns=options.turns, seconds=options.seconds, progress=progress)
         point = Point(shape, len(expected), tables.size, subject.without, walks)
-        _translate(point, subject, ours, expected, options, progress)
-        if shape.judged:
+        if "translations" in parts:
+            _translate(point, subject, ours, expected, options, progress)
+        if "questions" in parts:
+            _ask(point, subject, ours, expected, folder, options, progress)
+        if shape.judged and "verify" in parts:
             progress("verify")
             point.verified = ours.verify()
             if point.verified.disagreed:
                 raise WrongResultError(f"verify: {point.verified.disagreed} disagreements")
-        progress("commands")
-        point.commands = commands.run(subject, int(expected.va[0]), expected.bytes)
+        if "commands" in parts:
+            progress("commands")
+            point.commands = commands.run(subject, int(expected.va[0]), expected.bytes)
         return point
 
 
@@ -181,6 +197,25 @@ def _translate(
     point.translations = measure(
         [*ways, million], turns=options.turns, seconds=options.seconds, progress=progress
     )
+
+
+def _ask(
+    point: Point,
+    subject: Subject,
+    ours: Ours,
+    expected: Leaves,
+    folder: Path,
+    options: Options,
+    progress: Callable[[str], None],
+) -> None:
+    """Measure what is asked of a guest, each beside the bare work."""
+    rng = np.random.default_rng(0)
+    _, pa = _some(expected, rng, min(len(expected), MANY))
+    ways = Questions(subject, ours, expected, pa, folder).ways()
+    if options.gdb_pt_dump:
+        peer = peers.gdb_pt_dump(subject, options.gdb_pt_dump, options.limit, writable=True)
+        ways.append(peer)
+    point.questions = measure(ways, turns=options.turns, seconds=options.seconds, progress=progress)
 
 
 def _some(leaves: Leaves, rng: np.random.Generator, count: int) -> tuple[U64, U64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scripts.benchmark import peers, qemu
+from scripts.benchmark import peers, qemu, questions
 from scripts.benchmark.ours import DECODED, NUMPY
 from scripts.benchmark.point import C
 
@@ -47,7 +47,14 @@ def as_json(points: Sequence[Point], machine: Mapping[str, str], seconds: float)
             f"largest guest of a judged shape with at least {FEWEST_LEAVES:,} leaves: "
             + (chosen.label if chosen else "none was measured")
         ),
-        "ratios": {name: _ratio(chosen, *pair) for name, pair in PAIRS.items()},
+        "ratios": {
+            name: _ratio(chosen, chosen.walks if chosen else None, *pair)
+            for name, pair in PAIRS.items()
+        },
+        "questions": {
+            name: _ratio(chosen, chosen.questions if chosen else None, *pair)
+            for name, pair in questions.PAIRS.items()
+        },
         "verify_probes_per_second": round(probes) if probes else None,
         "points": [_point(point) for point in points],
     }
@@ -66,8 +73,8 @@ def rate(point: Point | None) -> float | None:
     return point.verified.probes / point.verified.seconds
 
 
-def _ratio(point: Point | None, ours: str, other: str) -> dict[str, Any]:
-    spread = point.walks.ratio(ours, other) if point else None
+def _ratio(point: Point | None, times: Times | None, ours: str, other: str) -> dict[str, Any]:
+    spread = times.ratio(ours, other) if times else None
     return {
         "value": round(spread.median, 4) if spread else None,
         **({"min": round(spread.least, 4), "max": round(spread.greatest, 4)} if spread else {}),
@@ -85,8 +92,15 @@ def _point(point: Point) -> dict[str, Any]:
         "tables": point.tables,
         "without": list(point.without),
         "seconds": _seconds(point.walks),
-        "ratios": {name: _ratio(point, *pair) for name, pair in PAIRS.items()},
-        "skipped": point.walks.skipped | point.translations.skipped,
+        "ratios": {name: _ratio(point, point.walks, *pair) for name, pair in PAIRS.items()},
+        "questions": {
+            "seconds": _seconds(point.questions),
+            "ratios": {
+                name: _ratio(point, point.questions, *pair)
+                for name, pair in questions.PAIRS.items()
+            },
+        },
+        "skipped": point.skipped,
         "translations": {
             name: {"addresses": point.counts[name], **seconds}
             for name, seconds in _seconds(point.translations).items()

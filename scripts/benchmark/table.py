@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from scripts.benchmark import peers, qemu
+from scripts.benchmark import peers, qemu, questions
 from scripts.benchmark.ours import SOURCES
 from scripts.benchmark.point import C
 from scripts.benchmark.result import PAIRS, largest, rate
@@ -35,6 +35,27 @@ def point(found: Point) -> Iterator[RenderableType]:
     """Yield what was measured on one guest."""
     yield Text()
     yield Text(f"{found.label}, {found.tables:,} tables: {found.shape.meaning}", style="bold")
+    if found.walks.series:
+        yield _walks(found)
+    if found.translations.series:
+        yield _translations(found)
+    if found.questions.series:
+        yield _questions(found)
+    if found.verified:
+        verified = found.verified
+        yield Text(
+            f"verify by a twin: {verified.probes:,} accesses, none disagreed, in "
+            f"{verified.seconds:.2f} s: {rate(found):,.0f} a second"
+        )
+    if found.commands:
+        yield _commands(found)
+    for name, why in found.skipped.items():
+        yield Text(f"not measured: {name}: {why}", style="yellow")
+    for sentence in found.without:
+        yield Text(f"the guest is {sentence}", style="yellow")
+
+
+def _walks(found: Point) -> Table:
     table = _table("all leaves, into arrays", "ms", "turns")
     others = [name for name in _OTHERS if found.walks.spread(name)]
     for name in others:
@@ -45,21 +66,7 @@ def point(found: Point) -> Iterator[RenderableType]:
         ours = series.partition(",")[0] in SOURCES
         ratios = [_times(found.walks.ratio(series, other)) if ours else "" for other in others]
         table.add_row(series, _figure(spread.median * 1e3), str(spread.count), *ratios)
-    yield table
-    if found.translations.series:
-        yield _translations(found)
-    if found.verified:
-        verified = found.verified
-        yield Text(
-            f"verify by a twin: {verified.probes:,} accesses, none disagreed, in "
-            f"{verified.seconds:.2f} s: {rate(found):,.0f} a second"
-        )
-    if found.commands:
-        yield _commands(found)
-    for name, why in (found.walks.skipped | found.translations.skipped).items():
-        yield Text(f"not measured: {name}: {why}", style="yellow")
-    for sentence in found.without:
-        yield Text(f"the guest is {sentence}", style="yellow")
+    return table
 
 
 def summary(points: Sequence[Point]) -> Iterator[RenderableType]:
@@ -71,8 +78,13 @@ def summary(points: Sequence[Point]) -> Iterator[RenderableType]:
         return
     yield Text(f"ptlive's time over that of others, {chosen.label}", style="bold")
     table = _table("ratio", "median", "min..max", "that is")
-    for name, (ours, other) in PAIRS.items():
-        spread = chosen.walks.ratio(ours, other)
+    kept = [
+        (name, times.ratio(*pair))
+        for times, pairs in ((chosen.walks, PAIRS), (chosen.questions, questions.PAIRS))
+        if times.series
+        for name, pair in pairs.items()
+    ]
+    for name, spread in kept:
         if spread is None:
             table.add_row(name, "-", "-", "not measured")
             continue
@@ -95,6 +107,19 @@ def _translations(found: Point) -> Table:
             rates = (count / spread.median, count / spread.greatest, count / spread.least)
             median, least, most = (f"{value:,.0f}" for value in rates)
             table.add_row(series, f"{count:,}", median, f"{least}..{most}")
+    return table
+
+
+def _questions(found: Point) -> Table:
+    table = _table(
+        "question, over shared memory", "ms", "beside", "ms", "ratio (min..max)", "turns"
+    )
+    asked = found.questions
+    for ours, other in questions.PAIRS.values():
+        mine, bare, ratio = asked.spread(ours), asked.spread(other), asked.ratio(ours, other)
+        if mine and bare and ratio:
+            took = (_figure(one.median * 1e3) for one in (mine, bare))
+            table.add_row(ours, next(took), other, next(took), _times(ratio), str(ratio.count))
     return table
 
 
