@@ -58,6 +58,7 @@ class Profile:
     areas: sorted by address, none overlapping
     evidence: why this is thought to be that system, in sentences
     absent, explain: what entries that are not present say; see there
+    kernel_from: the first address of the kernel's own, for `absent` and `explain`
     root: of the address space in which the areas were seen, which may be the other half
         of an isolated pair
     parts: finer areas, known from symbols; they lie inside of areas, on any byte
@@ -69,6 +70,7 @@ class Profile:
     evidence: tuple[str, ...]
     absent: Absent
     explain: Explain
+    kernel_from: int = 1 << 63
     root: int = 0
     parts: tuple[Area, ...] = ()
     name_of: Callable[[int], str | None] = _nameless

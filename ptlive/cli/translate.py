@@ -76,7 +76,7 @@ def translate(
             torn = changes.entries if changes else None
             told = [show.as_json(one, torn) for one in found]
             for one, value in zip(found, told, strict=True):
-                value |= areas.naming(names_of, space.format, one) if names_of else {}
+                value |= areas.naming(names_of, one) if names_of else {}
             results.append({"translations": told})
             continue
         connection.print_root(space)
@@ -84,7 +84,7 @@ def translate(
             stdout().print(heading(show.headline(one)))
             for line in show.lines(space.format, one, changes.entries if changes else ()):
                 stdout().out(line, highlight=False)
-            for line in areas.naming_lines(names_of, space.format, one) if names_of else ():
+            for line in areas.naming_lines(names_of, one) if names_of else ():
                 stdout().out(line, highlight=False)
     if target.json:
         print_json(connection.envelope("translate", results, changes=changes))

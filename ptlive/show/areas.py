@@ -67,7 +67,7 @@ def absent_lines(
         if not one.example and not zeros:
             continue
         level = f"{fmt.level(one.lvl).linux} ({one.lvl})"
-        told = profile.explain(one.lvl, one.example, _of_kernel(profile, fmt, one)).text
+        told = profile.explain(one.lvl, one.example, _of_kernel(profile, one)).text
         such = f"{one.example:#018x}: {told}" if one.example else ""
         area = area_name(profile, one.area) or "-"
         entries, reached = f"{one.entries:,}", f"{one.reached:,}"
@@ -89,19 +89,19 @@ def absent_json(
             "entries": one.entries,
             "reached": one.reached,
             "example": f"{one.example:#018x}",
-            "values": profile.explain(one.lvl, one.example, _of_kernel(profile, fmt, one)).values,
+            "values": profile.explain(one.lvl, one.example, _of_kernel(profile, one)).values,
         }
         for one in counts
     ]
 
 
-def naming(profile: Profile, fmt: Format, found: Translation) -> dict[str, Any]:
+def naming(profile: Profile, found: Translation) -> dict[str, Any]:
     """Return what a profile knows of an address, for JSON."""
     at = int(area_of(profile.areas, np.array([found.va], dtype=np.uint64))[0])
     last = found.path[-1] if found.path else None
     absent = None
     if last is not None and last.kind is Kind.ABSENT:
-        kernel = found.va >= fmt.windows[-1].va
+        kernel = found.va >= profile.kernel_from
         absent = explained_json(profile.explain(last.lvl, last.entry, kernel))
     return {
         "area": profile.areas[at].name if at >= 0 else None,
@@ -110,9 +110,9 @@ def naming(profile: Profile, fmt: Format, found: Translation) -> dict[str, Any]:
     }
 
 
-def naming_lines(profile: Profile, fmt: Format, found: Translation) -> Iterator[str]:
+def naming_lines(profile: Profile, found: Translation) -> Iterator[str]:
     """Yield the same in text, a line for each thing."""
-    known = naming(profile, fmt, found)
+    known = naming(profile, found)
     where = ", ".join(plain(one) for one in (known["area"], known["symbol"]) if one)
     if where:
         yield f"  in {where}"
@@ -132,8 +132,8 @@ def area_name(profile: Profile, area: int) -> str | None:
     return profile.areas[area].name if area >= 0 else None
 
 
-def _of_kernel(profile: Profile, fmt: Format, one: AbsentCount) -> bool:
-    return one.area >= 0 and profile.areas[one.area].va >= fmt.windows[-1].va
+def _of_kernel(profile: Profile, one: AbsentCount) -> bool:
+    return one.area >= 0 and profile.areas[one.area].va >= profile.kernel_from
 
 
 def _values(values: dict[str, int]) -> dict[str, int | str]:

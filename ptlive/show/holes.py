@@ -68,7 +68,7 @@ def absent_lines(
         level = fmt.level(one.lvl).spec
         such = f"{one.example:#018x}"
         if profile is not None:
-            kernel = one.va >= fmt.windows[-1].va
+            kernel = one.va >= profile.kernel_from
             such += f" ({plain(profile.explain(one.lvl, one.example, kernel).text)})"
         yield f"{ends}  {plain(one.name)}: {words.count(one.entries, level)}, first {such}"
     if not found.complete:
@@ -89,7 +89,7 @@ def absent_json(found: AbsentRuns, profile: Profile | None, fmt: Format) -> list
             "first": f"{one.example:#018x}",
         }
         if profile is not None:
-            kernel = one.va >= fmt.windows[-1].va
+            kernel = one.va >= profile.kernel_from
             row["text"] = profile.explain(one.lvl, one.example, kernel).text
         rows.append(row)
     return rows

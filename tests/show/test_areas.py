@@ -93,11 +93,10 @@ def test_an_address_is_named(made: MadeLinux, profile: Profile) -> None:
         describe(found, row, CONTROLS, [], lambda pa, bits: np.zeros(pa.size, np.uint8), ("RAM",))
         for row in range(3)
     )
-    fmt = made.build.fmt
-    assert list(show.naming_lines(named, fmt, swapped)) == [
+    assert list(show.naming_lines(named, swapped)) == [
         "  in user",
         "  not present: swapped out: area 0, page 0x200, soft-dirty, exclusive",
     ]
-    assert list(show.naming_lines(named, fmt, module)) == ["  in modules, probe+0x8"]
-    assert list(show.naming_lines(named, fmt, nowhere)) == ["  not present: never mapped"]
-    assert show.naming(named, fmt, nowhere)["area"] is None
+    assert list(show.naming_lines(named, module)) == ["  in modules, probe+0x8"]
+    assert list(show.naming_lines(named, nowhere)) == ["  not present: never mapped"]
+    assert show.naming(named, nowhere)["area"] is None

@@ -51,40 +51,36 @@ def absent_counts(graph: Graph, profile: Profile) -> list[AbsentCount]:
     tops, found = graph.tops, []
     if not graph.floors:
         return []
-    where = _places(graph.floors[0], profile.areas, tops.node, tops.base)
+    first = graph.floors[0]
+    where = _placed(first, tops.node, tops.base, _area(first, profile.areas, tops.node, tops.base))
     for depth, floor in enumerate(graph.floors):
-        found += list(_of_floor(floor, where, profile, graph.fmt.windows[-1].va))
+        found += list(_of_floor(floor, where, profile))
         if depth + 1 < len(graph.floors):
             where = _below(floor, graph.floors[depth + 1], where, profile.areas)
     return sorted(found, key=lambda one: (one.area, -one.lvl, one.name))
 
 
-def _places(floor: Floor, areas: tuple[Area, ...], node: Index, base: U64) -> _Where:
-    """Place nodes that are reached at these bases."""
-    nodes = floor.nodes
-    bases = np.zeros(nodes.table.size, dtype=np.uint64)
+def _area(floor: Floor, areas: tuple[Area, ...], node: Index, base: U64) -> Index:
+    """Return the area in which nodes lie where they are reached, by these bases."""
+    return _common(areas, base + floor.nodes.first[node], base + floor.nodes.last[node])
+
+
+def _placed(floor: Floor, node: Index, base: U64, area: Index) -> _Where:
+    """Place nodes that are reached at these bases, and there lie in these areas."""
+    size = floor.nodes.table.size
+    bases = np.zeros(size, dtype=np.uint64)
     bases[node] = base
-    first, last = base + nodes.first[node], base + nodes.last[node]
-    return _Where(bases, _agreed(nodes.table.size, node, _common(areas, first, last)))
+    return _Where(bases, _agreed(size, node, area))
 
 
 def _below(floor: Floor, below: Floor, where: _Where, areas: tuple[Area, ...]) -> _Where:
     """Place the nodes of the floor below."""
-    down = np.flatnonzero(floor.kind == Kind.TABLE)
-    down = down[floor.child[down] >= 0]
-    child, node = floor.child[down], floor.node[down]
-    placed = _places(below, areas, child, where.base[node] + floor.offset(down))
-    several = floor.nodes.paths[node] > 1
-    if not several.any():
-        return placed
+    child, node = floor.child[floor.down], floor.node[floor.down]
+    base = where.base[node] + floor.offset(floor.down)
     # A parent without one address gives its area on.
-    single = _common(
-        areas,
-        placed.base[child] + below.nodes.first[child],
-        placed.base[child] + below.nodes.last[child],
-    )
-    area = np.where(several, where.area[node], single)
-    return _Where(placed.base, _agreed(below.nodes.table.size, child, area))
+    several = floor.nodes.paths[node] > 1
+    area = np.where(several, where.area[node], _area(below, areas, child, base))
+    return _placed(below, child, base, area)
 
 
 def _common(areas: tuple[Area, ...], first: U64, last: U64) -> Index:
@@ -109,9 +105,7 @@ def _agreed(size: int, node: Index, area: Index) -> Index:
     return np.where(low == high, low, SEVERAL)
 
 
-def _of_floor(
-    floor: Floor, where: _Where, profile: Profile, kernel_from: int
-) -> Iterator[AbsentCount]:
+def _of_floor(floor: Floor, where: _Where, profile: Profile) -> Iterator[AbsentCount]:
     """Count the entries of one floor."""
     once = floor.nodes.paths == 1
     kept = ~floor.fmt.present(floor.rest.entry)
@@ -134,7 +128,7 @@ def _of_floor(
     value = np.concatenate([row[1] for row in rows])
     nodes = np.concatenate([row[2] for row in rows])
     number = np.concatenate([np.ones(r[0].size, np.intp) if r[3] is None else r[3] for r in rows])
-    kernel = _base(floor, where, nodes) >= np.uint64(kernel_from)
+    kernel = _base(floor, where, nodes) >= np.uint64(profile.kernel_from)
     codes, names = profile.absent(floor.lvl, value, kernel)
     keys = np.stack([area, codes.astype(np.intp)])
     different, first, which = np.unique(keys, axis=1, return_index=True, return_inverse=True)

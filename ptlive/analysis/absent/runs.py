@@ -100,7 +100,7 @@ def _names(graph: Graph, some: Paths, profile: Profile | None) -> Index:
     """Return what each entry says, as text; without a profile, that nobody knows."""
     names = np.full(len(some), "not present", dtype=object)
     if profile is not None:
-        kernel = some.va >= np.uint64(graph.fmt.windows[-1].va)
+        kernel = some.va >= np.uint64(profile.kernel_from)
         for lvl in np.unique(some.lvl).tolist():
             here = np.flatnonzero(some.lvl == lvl)
             codes, known = profile.absent(lvl, some.entry[here], kernel[here])

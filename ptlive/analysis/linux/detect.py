@@ -73,7 +73,8 @@ def detect(
             evidence = ("asked for; the structure does not show it", *evidence)
         else:
             return None
-    return Profile("linux", found.areas, evidence, absent, explain, found.root)
+    kernel_from = graph.fmt.windows[-1].va
+    return Profile("linux", found.areas, evidence, absent, explain, kernel_from, found.root)
 
 
 def _find(graph: Graph, memory: Memory, layout: Layout, ram: tuple[U64, U64] | None) -> _Found:

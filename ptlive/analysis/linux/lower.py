@@ -13,6 +13,7 @@ import numpy as np
 
 from ptlive.analysis.areas import Area
 from ptlive.analysis.roots import halves
+from ptlive.arrays import u64
 from ptlive.paging import rights
 from ptlive.paging.format import Kind
 from ptlive.paging.paths import leaves
@@ -32,7 +33,7 @@ def lower_half(fmt: Format, memory: Memory, root: int) -> Area | None:
     A process' entries grant user mode there, whatever it has mapped (pgd_populate in
     arch/x86/include/asm/pgalloc.h: _PAGE_TABLE), so that the root table alone tells.
     """
-    roots = np.array([root], dtype=np.uint64)
+    roots = u64(root)
     data, valid = memory.read(roots, halves.root_bytes(fmt))
     entries = halves.entries(fmt, data)[0, : halves.split(fmt)]
     entries = entries[fmt.present(entries)]
@@ -42,8 +43,7 @@ def lower_half(fmt: Format, memory: Memory, root: int) -> Area | None:
     if rights.granted(fmt, rights.fold(fmt, top, entries), "user").any():
         return None
     window = fmt.windows[0]
-    ends = (np.array([end], dtype=np.uint64) for end in (window.va, window.last_va))
-    graph = walk(fmt, memory, roots, (*ends,))
+    graph = walk(fmt, memory, roots, (u64(window.va), u64(window.last_va)))
     told = f"not for user mode: {graph.reached(Kind.LEAF):,} pages"
     same = [bool((chunk.va == chunk.pa).all()) for chunk in leaves(graph, LIMIT)]
     if not same or not all(same) or graph.reached(Kind.LEAF) > LIMIT:

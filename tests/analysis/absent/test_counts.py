@@ -16,10 +16,13 @@ from ptlive.analysis.areas import Area
 from ptlive.analysis.linux.absent import absent, explain
 from ptlive.analysis.profile import Profile
 from ptlive.analysis.systems import detect
+from ptlive.arrays import u64
 from ptlive.paging.format import Kind
+from ptlive.paging.formats.x86_64 import make_levels
 from ptlive.paging.walk import walk
 from tests.analysis.linux.made import MadeLinux
-from tests.paging.tables import Case, cases
+from tests.paging.plain_ram import FRAME, PlainRam
+from tests.paging.tables import Case, P, cases
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,6 +81,18 @@ def test_every_absent_entry_is_counted_where_it_is(
         if key[1:] not in several:
             assert told[key] == wanted[key], key
     assert sum(told.values()) == sum(wanted.values())
+
+
+def test_a_table_that_stands_in_an_area_and_beside_it_is_in_several() -> None:
+    """Its first place was judged by its last one, where its floor had shared parents too."""
+    ram = PlainRam(6 * FRAME)
+    for place, table in ((0, 1), (1, 3), (2, 3), (FRAME // 8, 2), (FRAME // 8 + 1, 2)):
+        ram.write(8 * place, table * FRAME | P)
+    graph = walk(make_levels(4), ram, u64(0), (u64(0), u64((1 << 47) - 1)))
+    counts = absent_counts(graph, profile(0, 1 << 30))
+    assert [(one.area, one.entries, one.reached) for one in counts if one.lvl == 2] == [
+        (SEVERAL, 512, 1024)
+    ]
 
 
 def test_a_graph_of_nothing_has_no_counts() -> None:
