@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from ptlive.cli.bundle import Command
-from ptlive.cli.connect import connect, tell_changes
+from ptlive.cli.connect import connect
 from ptlive.cli.main import DONE
 from ptlive.cli.options import target_options
 from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
+from ptlive.cli.tell import tell_changes
 from ptlive.show import areas as show
 from ptlive.show.json import print_json
 from ptlive.show.terminal import print_lines, write_lines

@@ -7,23 +7,23 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import click
 import numpy as np
 
 from ptlive.cli.hold import hold
 from ptlive.cli.place import find_place
 from ptlive.cli.spaces import cpu_of, wanted_spaces
+from ptlive.cli.tell import tell, tell_notes
 from ptlive.cli.torn import Changes
 from ptlive.memory.cache import FrameCache
 from ptlive.memory.live import Witness
-from ptlive.show.terminal import heading, plain, stdout
+from ptlive.show.terminal import heading, stdout
 from ptlive.target import sources
 from ptlive.target.attach import awake
 from ptlive.target.cpu import read_cpus
 from ptlive.target.process import orderly_signals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from ptlive.arrays import Memory
     from ptlive.cli.options import TargetOptions
@@ -142,25 +142,6 @@ def connect(options: TargetOptions, *, let_run: bool = False) -> Iterator[Connec
         tell_notes(target.file.late())
     if options.verbose:
         tell(f"{time.monotonic() - begun:.2f} s in all")
-
-
-def tell(line: str) -> None:
-    """Tell the user something beside the results."""
-    # Whatever serves the stub chose the words of some of this.
-    click.echo(f"ptlive: {plain(line)}", err=True)
-
-
-def tell_notes(notes: Iterable[tuple[str, str]]) -> None:
-    """Tell what the reader must know of the results; notes: (code, text), as JSON has them."""
-    for _, text in notes:
-        tell(f"note: {text}")
-
-
-def tell_changes(changes: Changes) -> None:
-    """Tell what changed in a guest that runs."""
-    tell_notes(changes.notes)
-    for line in changes.lines():
-        tell(line)
 
 
 def _notes(

@@ -11,6 +11,7 @@ import click
 from ptlive import demo as demonstration
 from ptlive.access_kind import ACCESS_KINDS
 from ptlive.cli.main import DONE, FAILED, FOUND
+from ptlive.cli.tell import tell
 from ptlive.guests import recipe
 from ptlive.guests.said.menu import read_menu
 from ptlive.show import regions as show_regions
@@ -54,7 +55,7 @@ def demo(levels: str | None, full: bool, seed: int, as_json: bool) -> int:
     status = DONE
     for number in (levels,) if levels else ("5", "4"):
         begun = time.monotonic()
-        booted = launch.temporary(recipe("menu"), Machine(levels=int(number)), progress=_tell)
+        booted = launch.temporary(recipe("menu"), Machine(levels=int(number)), progress=tell)
         with booted as guest, attach(guest.gdb) as target:
             passed, result = _show(guest, target, full, seed, as_json)
         status = max(status, passed)
@@ -144,7 +145,3 @@ def _translate(space: AddressSpace, menu: Any, say: Callable[[str], None]) -> No
     say(show_translation.headline(found))
     for text in show_translation.lines(space.format, found):
         say(text)
-
-
-def _tell(line: str) -> None:
-    click.echo(f"ptlive: {plain(line)}", err=True)

@@ -15,11 +15,12 @@ from ptlive.analysis.areas import area_of
 from ptlive.analysis.diff.compare import Diff, diff
 from ptlive.analysis.diff.kinds import NAMES, Change, wanted
 from ptlive.cli.bundle import Command
-from ptlive.cli.connect import Connection, connect, tell, tell_changes
+from ptlive.cli.connect import Connection, connect
 from ptlive.cli.main import DONE, FOUND
 from ptlive.cli.options import RANGE, TargetOptions, target_options
 from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
 from ptlive.cli.ranges import ends, united
+from ptlive.cli.tell import tell_changes, tell_notes
 from ptlive.errors import PtliveError
 from ptlive.show import diff as show
 from ptlive.show.json import print_json
@@ -114,11 +115,10 @@ def diff_(
         compared = [_compare(one, other, pair, wish, told) for pair in matched]
         changes = [side.changes() for side in ((one,) if one is other else (one, other))]
     notes = [*_notes(one, other, compared), *((("no-partner", text)) for text in alone)]
+    tell_notes(notes)
     if target.json:
         print_json(_envelope(one, other, compared, notes, changes))
     else:
-        for _, text in notes:
-            tell(f"note: {text}")
         for each in compared:
             _print(one, other, each)
         for change in filter(None, changes):

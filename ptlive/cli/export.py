@@ -10,12 +10,13 @@ import click
 
 from ptlive.analysis.filters import filtered
 from ptlive.cli.bundle import Command
-from ptlive.cli.connect import connect, tell, tell_changes
+from ptlive.cli.connect import connect
 from ptlive.cli.filters import FilterOptions, filter_options
 from ptlive.cli.main import DONE
 from ptlive.cli.options import RANGE, TargetOptions, target_options
 from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
 from ptlive.cli.ranges import ends, united
+from ptlive.cli.tell import tell_changes, tell_notes
 from ptlive.errors import PtliveError
 from ptlive.files import check_free
 from ptlive.show import words
@@ -25,6 +26,7 @@ from ptlive.show.json import print_json
 from ptlive.show.progress import progress
 from ptlive.show.terminal import plain, stdout
 from ptlive.space import TARGET_NAMES
+from ptlive.target.process import orderly_signals
 
 if TYPE_CHECKING:
     from ptlive.cli.connect import Connection
@@ -75,9 +77,10 @@ def export_(
         changes = connection.changes()
     # The guest goes on from here; all that is written now is known.
     about = {"ptlive.guest": connection.guest, "ptlive.notes": json.dumps(connection.notes)}
-    with progress() as told:
+    with orderly_signals(), progress() as told:  # or one would leave half a file behind
         done = export(file, sources, with_holes=holes, limit=limit, about=about, progress=told)
     notes = [("limited", _limited(done))] if sum(done.written) < sum(done.rows) else []
+    tell_notes(notes)
     if target.json:
         results = [
             {"file": str(file), "rows": rows, "written": written}
@@ -86,11 +89,9 @@ def export_(
         print_json(connection.envelope("export", results, notes, changes))
         return DONE
     roots = words.count(len(sources), "root")
-    size = words.size(file.stat().st_size)
-    text = f"{file}: {words.count(sum(done.written), 'row')} of {roots}, {size}"
+    size = file.stat().st_size
+    text = f"{file}: {words.count(sum(done.written), 'row')} of {roots}, {size:,} bytes"
     stdout().out(plain(text), highlight=False)
-    for _, text in notes:
-        tell(f"note: {text}")
     if changes:
         tell_changes(changes)
     return DONE

@@ -9,7 +9,7 @@ import numpy as np
 from ptlive.analysis import find as analysis
 from ptlive.analysis import tables as about
 from ptlive.analysis.fold import fold, tables
-from ptlive.cli.connect import tell_changes
+from ptlive.cli.tell import tell_changes
 from ptlive.paging.select import only
 from ptlive.show import find as show
 from ptlive.show import words

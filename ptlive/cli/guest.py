@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ptlive.cli.main import DONE
+from ptlive.cli.tell import tell
 from ptlive.cli.witness import serial_log, told, witness
 from ptlive.errors import PtliveError
 from ptlive.guests import RECIPES, linux, recipe
@@ -119,9 +120,9 @@ def start(
         extra=extra,
     )
     with orderly_signals():
-        started = launch.start(made, machine, outlive=True, progress=_tell)
+        started = launch.start(made, machine, outlive=True, progress=tell)
         try:
-            _tell(f"booting {kind}")
+            tell(f"booting {kind}")
             said = launch.wait_ready(started, made)
             seen = read_witness(serial_log(started)) if order else None
         except BaseException:
@@ -233,7 +234,3 @@ def list_(as_json: bool) -> int:
 
 def _as_json(one: Guest) -> dict[str, Any]:
     return dataclasses.asdict(one)
-
-
-def _tell(line: str) -> None:
-    click.echo(f"ptlive: {plain(line)}", err=True)

@@ -182,7 +182,7 @@ def _misused(error: click.UsageError) -> int:
 
 
 def _fail(sentence: str) -> int:
-    from ptlive.show.terminal import plain
+    from ptlive.cli.tell import tell
 
-    click.echo(f"ptlive: {plain(sentence)}", err=True)
+    tell(sentence)
     return FAILED

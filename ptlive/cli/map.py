@@ -14,12 +14,13 @@ from ptlive.analysis.regions.build import Regions, regions
 from ptlive.analysis.tree import Run, Tree, merged_tables
 from ptlive.cli.area_option import AREA_OPTION, chosen_ranges, cuts_of
 from ptlive.cli.bundle import Command
-from ptlive.cli.connect import connect, tell, tell_changes
+from ptlive.cli.connect import connect
 from ptlive.cli.filters import FilterOptions, filter_options
 from ptlive.cli.main import DONE
 from ptlive.cli.options import RANGE, TargetOptions, target_options
 from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
 from ptlive.cli.ranges import ends, united
+from ptlive.cli.tell import tell, tell_changes
 from ptlive.errors import PtliveError
 from ptlive.paging.format import Kind
 from ptlive.show import areas as show_areas

@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from ptlive.cli.bundle import bundle, option
-from ptlive.cli.connect import tell
+from ptlive.cli.tell import tell
 from ptlive.errors import PtliveError
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from contextlib import suppress
 
 import click
 
-from ptlive.cli.connect import tell
 from ptlive.cli.main import DONE
 from ptlive.cli.options import NO_STUB, TargetOptions
 from ptlive.cli.place import find_place
+from ptlive.cli.tell import tell
 from ptlive.errors import PtliveError
 from ptlive.show.terminal import stdout
 from ptlive.target.process import orderly_signals

@@ -10,9 +10,10 @@ import numpy as np
 
 from ptlive.analysis.selftest import SelftestReport
 from ptlive.cli.bundle import Command
-from ptlive.cli.connect import connect, tell_notes
+from ptlive.cli.connect import connect
 from ptlive.cli.main import DONE, FOUND
 from ptlive.cli.options import NO_STUB, NUMBER, TargetOptions, target_options
+from ptlive.cli.tell import tell_notes
 from ptlive.errors import PtliveError
 from ptlive.oracle.twin.qemu import version_of
 from ptlive.show import selftest as show

@@ -13,10 +13,11 @@ import numpy as np
 
 from ptlive.arrays import pieces
 from ptlive.cli.bundle import Command
-from ptlive.cli.connect import connect, tell_changes, tell_notes
+from ptlive.cli.connect import connect
 from ptlive.cli.main import DONE
 from ptlive.cli.options import TargetOptions, target_options
 from ptlive.cli.spaces import wanted_spaces, with_partners
+from ptlive.cli.tell import tell_changes, tell_notes
 from ptlive.errors import PtliveError
 from ptlive.memory.ram_map import Kind
 from ptlive.memory.told import ToldMemory

@@ -11,12 +11,13 @@ from ptlive.analysis.filters import filtered
 from ptlive.analysis.statistics.leaves import Kinds, distinct_bytes
 from ptlive.analysis.statistics.tables import tables
 from ptlive.cli.bundle import Command
-from ptlive.cli.connect import connect, tell_changes
+from ptlive.cli.connect import connect
 from ptlive.cli.filters import FilterOptions, filter_options
 from ptlive.cli.main import DONE
 from ptlive.cli.options import RANGE, TargetOptions, target_options
 from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
 from ptlive.cli.ranges import ends, united
+from ptlive.cli.tell import tell_changes
 from ptlive.cli.together import alike
 from ptlive.errors import PtliveError
 from ptlive.memory.told import ToldMemory

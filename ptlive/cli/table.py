@@ -8,9 +8,10 @@ import click
 import numpy as np
 
 from ptlive.cli.bundle import Command
-from ptlive.cli.connect import connect, tell_changes
+from ptlive.cli.connect import connect
 from ptlive.cli.main import DONE
 from ptlive.cli.options import NUMBER, TargetOptions, target_options
+from ptlive.cli.tell import tell_changes
 from ptlive.errors import PtliveError
 from ptlive.paging import fields
 from ptlive.show import entries as show

@@ -9,10 +9,11 @@ import numpy as np
 
 from ptlive.access_kind import ACCESS_KINDS
 from ptlive.cli.bundle import Command
-from ptlive.cli.connect import connect, tell_changes
+from ptlive.cli.connect import connect
 from ptlive.cli.main import DONE, FAILED, FOUND
 from ptlive.cli.options import NUMBER, TargetOptions, target_options
 from ptlive.cli.profile import ProfileOptions, profile_if_asked, profile_of
+from ptlive.cli.tell import tell, tell_changes
 from ptlive.errors import PtliveError
 from ptlive.show import areas
 from ptlive.show import translation as show
@@ -27,9 +28,16 @@ from ptlive.show.terminal import heading, stdout
     "accesses",
     type=click.Choice([*ACCESS_KINDS, "all"]),
     multiple=True,
-    help="What an access would get; may be given several times.  [default: supervisor-read]",
+    help="What an access would get; may be repeated.  [default: supervisor-read]",
 )
-@click.option("--length", type=click.IntRange(1, 1 << 16), default=1, help="Bytes of the access.")
+@click.option(
+    "--length",
+    type=click.IntRange(1, 1 << 16),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Bytes of the access.",
+)
 @click.option("--check", is_flag=True, help="Exit with 1 if an address has no translation.")
 @profile_if_asked
 @target_options
@@ -91,7 +99,7 @@ def translate(
     elif changes:
         tell_changes(changes)
     for address, name in sorted(refused):
-        click.echo(f"ptlive: {address:#x} is not canonical in {name}", err=True)
+        tell(f"{address:#x} is not canonical in {name}")
     if refused:
         return FAILED
     return FOUND if check and not complete else DONE

@@ -12,9 +12,10 @@ import numpy as np
 
 from ptlive.access_kind import ACCESS_KINDS
 from ptlive.cli.bundle import Command
-from ptlive.cli.connect import connect, tell, tell_notes
+from ptlive.cli.connect import connect
 from ptlive.cli.main import DONE, FAILED, FOUND
 from ptlive.cli.options import RANGE, TargetOptions, target_options
+from ptlive.cli.tell import tell, tell_notes
 from ptlive.errors import PtliveError
 from ptlive.files import writing
 from ptlive.show import junit as ci
