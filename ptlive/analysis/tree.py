@@ -110,7 +110,10 @@ class Tree:
         kind = Kind(int(floor.kind[at]))
         ends = np.array([at, to], dtype=np.intp)
         index, offset = floor.index(ends).tolist(), floor.offset(ends).tolist()
-        span = 1 << int(floor.nodes.shift[floor.node[at]])
+        bits = int(floor.leaf_bits(ends[:1])[0])
+        span = 1 << (bits if kind is Kind.LEAF else int(floor.nodes.shift[floor.node[at]]))
+        # Of a group of entries that make one leaf, the first may be out of range.
+        first_va, last_va = (base + each // span * span for each in offset)
         child = int(floor.child[at])
         cut = kind is Kind.TABLE and (depth + 1 >= self.depth or self._is_empty(depth + 1, child))
         again = kind is Kind.TABLE and not cut and (depth + 1, child) in seen
@@ -121,13 +124,13 @@ class Tree:
             kind=kind,
             first=index[0],
             last=index[1],
-            va=base + offset[0],
-            last_va=base + offset[1] + span - 1,
+            va=first_va,
+            last_va=last_va + span - 1,
             entries=to - at + 1,
             refers_to=int(here.pa[at]),
             same=bool((here.pa[at : to + 1] == here.pa[at]).all()),
             contiguous=bool((np.diff(here.pa[at : to + 1]) == span).all()),
-            bits=int(floor.leaf_bits(ends[:1])[0]),
+            bits=bits,
             rights=int(floor.rights[at]),
             attributes=int(here.attributes[at]),
             target=int(here.target[at]),
@@ -155,10 +158,11 @@ def _edges(floor: Floor, target: TargetOf, below: U64) -> _Edges:
     lies_in = np.zeros(edge.size, dtype=np.uint8)
     lies_in[leaf] = target(pa[leaf], floor.leaf_bits(edge[leaf]))
     rights = np.where(leaf, floor.rights, np.uint64(0))
+    bits = np.where(leaf, floor.leaf_bits(edge), np.uint64(0))
     begins = np.ones(edge.size, dtype=np.bool_)
     if edge.size:
         begins[1:] = floor.position[1:] != floor.position[:-1] + 1
-        for column in (floor.node, floor.kind, floor.child, attributes, lies_in, rights):
+        for column in (floor.node, floor.kind, floor.child, attributes, lies_in, rights, bits):
             begins[1:] |= column[1:] != column[:-1]
         # Of entries that are wrong each is told by itself, unless they are equal.
         wrong = (floor.kind == Kind.MALFORMED) | (floor.kind == Kind.UNREADABLE)

@@ -11,8 +11,7 @@ from ptlive.arrays import u64
 from ptlive.paging.format import Kind
 from ptlive.paging.formats.x86_64 import make_levels
 from ptlive.paging.walk import walk
-from tests.analysis.regions.test_build import alike, linear, target
-from tests.analysis.regions.test_fold import espfix
+from tests.analysis.regions.naive import alike, espfix, linear, target
 from tests.paging.builder import Builder
 from tests.paging.plain_ram import FRAME, PlainRam
 from tests.paging.tables import PWU, RAM_SIZE, Case, cases

@@ -12,8 +12,7 @@ from ptlive.arrays import u64
 from ptlive.paging.formats.x86_64 import make_levels
 from ptlive.paging.walk import walk
 from ptlive.show import regions as show
-from tests.analysis.regions.test_build import alike
-from tests.analysis.regions.test_fold import alternating, espfix
+from tests.analysis.regions.naive import alike, alternating, espfix
 from tests.paging.plain_ram import FRAME, PlainRam
 from tests.paging.tables import PS, PWU, RW, XD, P
 

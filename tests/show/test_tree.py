@@ -7,7 +7,7 @@ from ptlive.arrays import u64
 from ptlive.paging.formats.x86_64 import make_levels
 from ptlive.paging.walk import walk
 from ptlive.show import tree as show
-from tests.analysis.regions.test_build import alike
+from tests.analysis.regions.naive import alike
 from tests.paging.plain_ram import FRAME, PlainRam
 from tests.paging.tables import PS, PWU, RAM_SIZE, P
 

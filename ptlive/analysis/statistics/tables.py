@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 class Tables(NamedTuple):
     """Distinct tables of one level.
 
-    bytes: of their memory; entries: that they have room for, in range; used: that are
-    present; empty, single, full: tables with none, one, or all of their entries present
+    bytes: of their memory; entries: that they have room for; used: those in range that are
+        present, whether they are wanted as leaves or not
+    empty, single, full: tables with none, one, or all of their entries used
     shared: tables that several paths reach; paths: by how many all are reached, where only
         parts of tables are in range by at least so many
     mergeable: tables whose leaves are as one larger page: it would need no table
@@ -51,11 +52,12 @@ def _of_floor(floor: Floor, paths: U64) -> Tables:
     room = np.uint64(1) << nodes.bits[here[first]]
     number = np.full(nodes.table.size, -1, dtype=np.intp)
     number[here] = which
-    edge = np.flatnonzero(number[floor.node] >= 0)
+    position, node = _present(floor)
+    position, node = (column[number[node] >= 0] for column in (position, node))
     if table.size < here.size:
-        at = floor.entry_address(floor.position[edge], floor.node[edge])
-        edge = edge[np.unique(at, return_index=True)[1]]
-    used = np.bincount(number[floor.node[edge]], minlength=table.size)
+        at = floor.entry_address(position, node)
+        node = node[np.unique(at, return_index=True)[1]]
+    used = np.bincount(number[node], minlength=table.size)
     often = _often(nodes.rights[here], which, paths[here], table.size)
     merged = np.zeros(table.size, dtype=np.bool_)
     merged[number[_mergeable(floor, here)]] = True
@@ -72,6 +74,18 @@ def _of_floor(floor: Floor, paths: U64) -> Tables:
         paths=sum(often.tolist()),
         mergeable=int(merged.sum()),
     )
+
+
+def _present(floor: Floor) -> tuple[Index, Index]:
+    """Return position and node of all present entries, also of those that are no edges.
+
+    They continue the leaf of the entry before, or are leaves that a filter left out.
+    """
+    rest = floor.rest.position[floor.fmt.present(floor.rest.entry)]
+    if not rest.size:
+        return floor.position, floor.node
+    node = np.searchsorted(floor.start, rest, side="right") - 1
+    return np.concatenate([floor.position, rest]), np.concatenate([floor.node, node])
 
 
 def _often(rights: U64, table: Index, paths: U64, tables: int) -> U64:

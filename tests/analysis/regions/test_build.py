@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,108 +13,15 @@ from ptlive.analysis.regions import fold as module
 from ptlive.analysis.regions.build import Regions, regions
 from ptlive.arrays import u64
 from ptlive.errors import PtliveError
-from ptlive.paging import fields, rights
 from ptlive.paging.format import Kind
 from ptlive.paging.formats.x86_64 import make_levels
 from ptlive.paging.walk import walk
+from tests.analysis.regions.naive import LAST, alike, linear, listed, merged, target
 from tests.paging.plain_ram import FRAME, PlainRam
 from tests.paging.tables import PS, PWU, RAM_SIZE, RW, US, XD, A, Case, D, G, P, cases
 
 if TYPE_CHECKING:
-    from ptlive.analysis.regions.build import TargetOf
-    from ptlive.arrays import U8, U64
     from ptlive.paging.graph import Graph
-
-LAST = (1 << 64) - 1
-
-
-class Leaf(NamedTuple):
-    """A leaf as the reference tells it."""
-
-    va: int
-    last_va: int
-    level: int
-    pa: int
-    entry_pa: int
-    entry: int
-    write: bool
-    user: bool
-    execute: bool
-
-
-def target(pa: U64, size_bits: U64) -> U8:
-    """Call what pages lie in by something that changes every other page."""
-    return ((pa >> np.uint64(13)) % np.uint64(3) + size_bits % np.uint64(2)).astype(np.uint8)
-
-
-def alike(pa: U64, size_bits: U64) -> U8:
-    """Call all that pages lie in the same."""
-    return np.zeros(pa.size, dtype=np.uint8)
-
-
-def attributes(level: int, entry: int) -> dict[str, int]:
-    """SDM vol. 3A tables 4-16, 4-18 and 4-20: the memory type, G, and the key."""
-    pat = 7 if level == 1 else 12
-    return {
-        "PWT": entry >> 3 & 1,
-        "PCD": entry >> 4 & 1,
-        "PAT": entry >> pat & 1,
-        "G": entry >> 8 & 1,
-        "PK": entry >> 59 & 15,
-    }
-
-
-def merged(
-    leaves: list[Any], *, split_pa: bool, owner: int = 0, lies_in: TargetOf = target
-) -> list[tuple[Any, ...]]:
-    """Merge leaves in address order, one by one."""
-    found: list[dict[str, Any]] = []
-    for row in leaves:
-        leaf = Leaf(*row)
-        size = leaf.last_va - leaf.va + 1
-        bits = size.bit_length() - 1
-        alike = (
-            (leaf.write, leaf.user, leaf.execute),
-            attributes(leaf.level, leaf.entry),
-            int(lies_in(u64(leaf.pa), u64(bits))[0]),
-        )
-        last = found[-1] if found else None
-        follows = last is not None and last["next_pa"] == leaf.pa
-        neighbours = last is not None and last["last_va"] + 1 == leaf.va
-        if last and neighbours and last["alike"] == alike and (follows or not split_pa):
-            last["contiguous"] &= follows
-        else:
-            last = {"va": leaf.va, "alike": alike, "pa": leaf.pa, "contiguous": True, "pages": {}}
-            found.append(last)
-        last["last_va"], last["next_pa"] = leaf.last_va, leaf.pa + size
-        last["pages"][bits] = last["pages"].get(bits, 0) + 1
-    keys = ("va", "last_va", "alike", "pa", "contiguous", "pages")
-    return [(owner, *(each[key] for key in keys)) for each in found]
-
-
-def listed(found: Regions) -> list[tuple[Any, ...]]:
-    """Return regions in the shape of `merged`."""
-    rows = []
-    for at in range(len(found)):
-        granted = rights.names(found.fmt, int(found.rights[at]))
-        alike = (
-            (granted["write"], granted["user"], granted["execute"]),
-            fields.unpack_attributes(found.fmt, int(found.attributes[at])),
-            int(found.target[at]),
-        )
-        counts = zip(found.page_bits, found.pages[at].tolist(), strict=True)
-        rows.append(
-            (
-                int(found.owner[at]),
-                int(found.va[at]),
-                int(found.last_va[at]),
-                alike,
-                int(found.pa[at]),
-                bool(found.contiguous[at]),
-                {bits: count for bits, count in counts if count},
-            )
-        )
-    return rows
 
 
 def total_pages(found: Regions) -> int:
@@ -158,13 +65,6 @@ def test_several_roots_keep_their_regions_apart(case: Case, data: st.DataObject)
     assert listed(several) == [
         (owner, *row[1:]) for owner, each in enumerate(single) for row in listed(each)
     ]
-
-
-def linear(ram: PlainRam, top: int, flags: int = PWU) -> None:
-    """Chain the tables at 0, 0x1000, ... by their entries 0 and 511 down to level 1."""
-    for n in range(top - 1):
-        for slot in (0, 511):
-            ram.write(n * FRAME + 8 * slot, (n + 1) * FRAME | flags)
 
 
 @pytest.mark.parametrize("levels", [4, 5])

@@ -9,33 +9,27 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ptlive.analysis.regions import fold as module
-from ptlive.analysis.regions.build import Regions, TargetOf, regions
+from ptlive.analysis.regions.build import TargetOf, regions
 from ptlive.arrays import u64
 from ptlive.errors import PtliveError
 from ptlive.paging.format import Kind
 from ptlive.paging.formats.x86_64 import make_levels
 from ptlive.paging.walk import walk
-from tests.analysis.regions.test_build import LAST, alike, listed, merged, target
+from tests.analysis.regions.naive import (
+    LAST,
+    alike,
+    alternating,
+    each,
+    espfix,
+    listed,
+    merged,
+    target,
+)
 from tests.paging import listing
-from tests.paging.builder import Builder
 from tests.paging.plain_ram import FRAME, PlainRam
 from tests.paging.tables import PS, PWU, RW, P
 
 FMT = make_levels(4)
-
-
-def each(found: Regions) -> list[tuple[Any, ...]]:
-    """Return every single region, in the shape of `merged`."""
-    rows = []
-    for at, (owner, va, last_va, like, pa, contiguous, pages) in enumerate(listed(found)):
-        starts = [0]
-        for times, stride in found.repeats[found.repeat[at]]:
-            starts = [by + n * stride for n in range(times) for by in starts]
-        assert len(starts) == int(found.times[at])
-        one = {bits: count // len(starts) for bits, count in pages.items()}
-        assert {bits: count * len(starts) for bits, count in one.items()} == pages
-        rows += [(owner, va + by, last_va + by, like, pa, contiguous, one) for by in starts]
-    return sorted(rows, key=lambda row: row[:2])
 
 
 @st.composite
@@ -114,24 +108,6 @@ def test_no_region_goes_on_at_a_cut(ram: PlainRam, split_pa: bool, data: st.Data
             assert not any(va < cut <= va + reach for cut in cuts)
 
 
-def espfix() -> Builder:
-    """A page as Linux has it for IRET to 16-bit stacks (arch/x86/kernel/espfix_64.c).
-
-    One frame in every 16th entry of a table, that one in all of the table above, and that
-    in four entries: at 65,536 addresses, 64K apart.
-    """
-    made = Builder(levels=4)
-    va = 0xFFFF_FF00_0000_0000
-    for slot in range(32):
-        made.map(va + (slot << 16), 0x1000 | P | RW)
-    pdpt = made.ram.value(made.root + 8 * (va >> 39 & 511)) & ~0xFFF
-    directory = made.ram.value(pdpt) & ~0xFFF
-    made.ram.table(directory)[:] = made.ram.value(directory)
-    for slot in range(4):
-        made.ram.write(pdpt + 8 * slot, directory | PWU)
-    return made
-
-
 def test_a_page_at_65536_addresses_is_one_region() -> None:
     made = espfix()
     graph = walk(made.fmt, made.ram, made.roots)
@@ -142,17 +118,6 @@ def test_a_page_at_65536_addresses_is_one_region() -> None:
     assert found.times.tolist() == [65_536]
     assert found.repeats[found.repeat[0]] == ((65_536, 0x1_0000),)
     assert len(regions(graph, target)) == 65_536
-
-
-def alternating(slots: list[int]) -> PlainRam:
-    """Draw three levels of tables in which these slots refer to the one table below."""
-    ram = PlainRam(4 * FRAME)
-    for level in range(3):
-        for slot in slots:
-            ram.write(level * FRAME + 8 * slot, (level + 1) * FRAME | PWU)
-    for slot in (2, 3, 7):
-        ram.write(3 * FRAME + 8 * slot, (slot + 0x100) << 12 | PWU)
-    return ram
 
 
 def test_what_repeats_in_several_ways_at_once_is_one_region() -> None:

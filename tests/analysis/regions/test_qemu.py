@@ -15,7 +15,7 @@ from ptlive.paging.sums import paths_from
 from ptlive.space import open_space
 from ptlive.target.attach import attach
 from ptlive.wire.qmp import Qmp
-from tests.analysis.regions.test_fold import each
+from tests.analysis.regions.naive import each
 
 if TYPE_CHECKING:
     from ptlive.target.running import Guest

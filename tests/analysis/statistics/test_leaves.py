@@ -16,8 +16,7 @@ from ptlive.paging import rights
 from ptlive.paging.formats.x86_64 import make_levels
 from ptlive.paging.sums import paths_from
 from ptlive.paging.walk import walk
-from tests.analysis.regions.test_build import Leaf, alike, target
-from tests.analysis.regions.test_fold import espfix
+from tests.analysis.regions.naive import Leaf, alike, espfix, target
 from tests.paging.builder import Builder
 from tests.paging.plain_ram import FRAME
 from tests.paging.tables import PWU, RAM_SIZE, RW, Case, D, P, cases
