@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ptlive.analysis.roots import judge
-from ptlive.analysis.roots.cr3 import take_apart
 from ptlive.cli.bundle import Command
 from ptlive.cli.connect import connect
 from ptlive.cli.main import DONE
@@ -17,6 +16,7 @@ from ptlive.cli.spaces import found_roots, root_of, space_of
 from ptlive.cli.tell import tell_changes, tell_notes
 from ptlive.errors import PtliveError
 from ptlive.paging import control
+from ptlive.paging.cr3 import take_apart
 from ptlive.show import roots as show
 from ptlive.show import words
 from ptlive.show.json import print_json

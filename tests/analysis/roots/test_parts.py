@@ -1,4 +1,4 @@
-"""The small parts of the search: frames, halves, shares, pairs, CR3, confidence."""
+"""The small parts of the search: frames, halves, shares, pairs, confidence."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from hypothesis import strategies as st
 
 from ptlive.analysis.roots import halves, judge
 from ptlive.analysis.roots.candidates import Candidates, groups
-from ptlive.analysis.roots.cr3 import take_apart
 from ptlive.analysis.roots.frames import Frames
 from ptlive.analysis.roots.judge import Below, Facts
 from ptlive.analysis.roots.scan import scan
 from ptlive.arrays import u64
-from ptlive.paging.control import CR4
 from ptlive.paging.formats.x86_64 import make_levels
 from tests.paging.mock_format import MOCK
 from tests.paging.plain_ram import FRAME, PlainRam
@@ -127,15 +125,6 @@ def test_progress_is_told() -> None:
     scan(small, ram, frames, [], lambda *said: told.append(said))
     assert told
     assert all(done < total == frames.count for _, done, total in told)
-
-
-def test_cr3_taken_apart() -> None:
-    assert take_apart(0x1234_5FFF, CR4.PCIDE, 40) == (0x1234_5FFF, 0xFFF, ())
-    plain = take_apart(0x1234_501D, 0, 40)
-    assert (plain.pcid, plain.flags) == (None, ("bit 0", "bit 2", "PWT", "PCD"))
-    high = take_apart(1 << 63 | 1 << 62 | 1 << 61 | 1 << 45 | 0x1000, 0, 40).flags
-    assert high == ("reserved bit 45", "LAM_U57", "LAM_U48", "no-flush (bit 63)")
-    assert take_apart(1 << 51, 0, None).flags == ()
 
 
 BELOW = Below(leaves=9, bytes=9 << 12, user=9, in_ram=9, bad=0, junk=0, tables=4)
