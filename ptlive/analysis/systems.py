@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["detect", "with_symbols"]
 
+#: The systems by name, in the order in which they are looked for.
+_SYSTEMS = {"linux": detect_linux.detect}
+
 
 def detect(
     graph: Graph,
@@ -26,6 +29,9 @@ def detect(
 
     graph: a walk of one root, over any range; memory: what of the kernel's half has to be
         seen is walked again; ram: (first, last) of the stretches of RAM
-    insist: the name of a profile that is to be taken whatever the structure says
+    insist: the name of a profile that is to be taken whatever the structure says; KeyError
+        if there is none of that name
     """
-    return detect_linux.detect(graph, memory, ram, insist=insist == "linux")
+    wanted = _SYSTEMS if insist is None else {insist: _SYSTEMS[insist]}
+    seen = (look(graph, memory, ram, insist=insist is not None) for look in wanted.values())
+    return next((profile for profile in seen if profile is not None), None)
