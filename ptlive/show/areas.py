@@ -84,7 +84,7 @@ def absent_json(
         {
             "area": area_name(profile, one.area),
             "level": one.lvl,
-            "name": {"spec": fmt.level(one.lvl).spec, "linux": fmt.level(one.lvl).linux},
+            "name": words.level_names(fmt.level(one.lvl)),
             "reason": one.name,
             "entries": one.entries,
             "reached": one.reached,

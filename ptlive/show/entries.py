@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ptlive.paging import fields
 from ptlive.paging.format import Kind
+from ptlive.show import words
 from ptlive.show.terminal import columns
 from ptlive.show.translation import bits_text
 
@@ -61,7 +62,7 @@ def entry_json(fmt: Format, lvl: int, entry: int) -> dict[str, Any]:
     present = kind is not Kind.ABSENT
     return {
         "level": lvl,
-        "name": {"spec": level.spec, "linux": level.linux},
+        "name": words.level_names(level),
         "entry": f"{entry:#018x}",
         "kind": kind.name.lower(),
         "refers_to": hex(fields.refers_to(fmt, lvl, entry)) if present else None,

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from ptlive.analysis.roots.find import FoundRoot
 
 _HEADER = ("#", "root", "kind", "confidence", "pages", "mapped", "tables", "partner", "evidence")
-# So many copies of a table are named in text; JSON has all.
 _VCPUS = ("vCPU", "CR3", "root", "PCID", "flags", "half", "format", "state")
 
 

@@ -128,7 +128,7 @@ def as_json(one: Statistics, targets: Sequence[str]) -> dict[str, Any]:
         "tables": [
             {
                 "level": each.lvl,
-                "name": {"spec": fmt.level(each.lvl).spec, "linux": fmt.level(each.lvl).linux},
+                "name": words.level_names(fmt.level(each.lvl)),
                 **{name: value for name, value in each._asdict().items() if name != "lvl"},
             }
             for each in one.tables

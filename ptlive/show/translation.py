@@ -112,7 +112,7 @@ def as_json(found: Translation, torn: Collection[int] | None = None) -> dict[str
         "path": [
             {
                 "level": step.lvl,
-                "name": {"spec": step.level.spec, "linux": step.level.linux},
+                "name": words.level_names(step.level),
                 "table": hex(step.table),
                 "index": step.index,
                 "entry_pa": hex(step.entry_pa),

@@ -71,7 +71,7 @@ def as_json(fmt: Format, runs: Iterable[Run], targets: Sequence[str]) -> Iterato
         one: dict[str, Any] = {
             "depth": run.depth,
             "level": run.lvl,
-            "name": {"spec": level.spec, "linux": level.linux},
+            "name": words.level_names(level),
             "first": run.first,
             "last": run.last,
             "va": words.address(run.va),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ptlive.paging.format import Format
+    from ptlive.paging.format import Format, Level
 
 _UNITS = "BKMGTPE"
 
@@ -15,6 +15,11 @@ _UNITS = "BKMGTPE"
 def address(value: int) -> str:
     """Return a linear address with all of its digits."""
     return f"{value:#018x}"
+
+
+def level_names(level: Level) -> dict[str, str]:
+    """Return what a level's entries are called, for JSON: by the manual, and by Linux."""
+    return {"spec": level.spec, "linux": level.linux}
 
 
 def rights(fmt: Format, folded: Mapping[str, bool]) -> str:
