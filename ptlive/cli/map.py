@@ -184,7 +184,8 @@ def _below(one: Mapped, known: Profile | None) -> Iterator[str]:
     yield from bad_lines(one.graph)
     if one.runs is not None:
         yield from absent_lines(one.runs, known, one.graph.fmt, RUNS)
-    if known is not None:
+    # Who asks for pages of one kind does not ask for what is no page.
+    if known is not None and (one.runs is not None or not one.dropped.leaves):
         yield from show_areas.absent_lines(one.graph.fmt, known, absent_counts(one.graph, known))
     yield _summary(one)
 
