@@ -141,7 +141,7 @@ def audit_(
         for context, result in zip(contexts, results, strict=True)
         for finding in result.findings
     ]
-    notes = _notes(known, types)
+    notes = _notes(known, types, _pat_options(connection, target))
     if sarif:
         _write_sarif(sarif, connection, found, results, notes)
     if target.json:
@@ -232,14 +232,23 @@ def _context(
     )
 
 
-def _notes(profiles: list[Profile | None], types: MemoryTypes | None) -> list[tuple[str, str]]:
-    """Return what limits the findings."""
+def _pat_options(connection: Connection, options: TargetOptions) -> str:
+    """Return by which options IA32_PAT could be told."""
+    asked = connection.target.qmp or connection.running or connection.target.file or options.live
+    # QEMU was asked where it can be; it saves no state of a guest with an NVMe disk, as one.
+    return "--pat" if asked else "--pat, or --qmp"
+
+
+def _notes(
+    profiles: list[Profile | None], types: MemoryTypes | None, pat_options: str
+) -> list[tuple[str, str]]:
+    """Return what limits the findings; pat_options: what would tell IA32_PAT."""
     notes = []
     if not any(profiles):
         text = "the system is not known: nothing is explained by what it does on purpose"
         notes.append(("no-profile", text))
     if types is None:
-        text = "IA32_PAT is not known: only PAT indices are compared (--pat, or --qmp)"
+        text = f"IA32_PAT is not known: only PAT indices are compared ({pat_options} tells it)"
         notes.append(("no-pat", text))
     return notes
 
