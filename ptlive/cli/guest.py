@@ -138,6 +138,7 @@ def start(
         f"  ptlive map --guest {started.name}",
         f"  gdb -ex 'target remote {started.gdb.removeprefix('unix:')}'",
         f"  serial log: {started.serial_log}",
+        *_prompt(made, started),
         f"  ptlive guest stop {started.name}",
     ):
         stdout().out(line, highlight=False)
@@ -172,6 +173,12 @@ def _recipe(
         release=release or "",
         uefi=uefi,
     )
+
+
+def _prompt(made: Recipe, one: Guest) -> Iterator[str]:
+    """Yield where the guest's prompt is, if it has one."""
+    if made.name == linux.RECIPE.name:
+        yield f"  its prompt: {one.serial.removeprefix('unix:')} (a unix socket)"
 
 
 def _summary(one: Guest, seen: Witness) -> Iterator[str]:

@@ -107,6 +107,7 @@ def test_without_options_the_recipe_is_the_usual_one(
     assert launched.recipe is not None
     assert launched.recipe.memory == 512 << 20
     assert "witness" not in done.out
+    assert "  its prompt: /serial (a unix socket)\n" in done.out
 
 
 def test_start_tells_what_was_mapped_and_what_could_not_be(
