@@ -128,11 +128,14 @@ def _find(graph: Graph, spans: Spans, limit: int) -> Found:
     few = np.flatnonzero((count > 0) & (count <= np.uint64(limit)))
     many = np.flatnonzero(count > np.uint64(limit))
     parts = list(_mappings(graph, spans, few, None)) if few.size else []
-    for row in many[:MOST_HEAVY]:
-        parts += _mappings(graph, spans, np.array([row]), limit)
+    heavy = many[:MOST_HEAVY]
+    # For each of them all leaves are looked at: of those only that any of them has.
+    theirs = mapping(graph, spans.take(heavy)) if heavy.size else graph
+    for row in heavy:
+        parts += _mappings(theirs, spans, np.array([row]), limit)
     listed = np.zeros(len(spans), dtype=np.intp)
     listed[few] = count[few].astype(np.intp)
-    listed[many[:MOST_HEAVY]] = limit
+    listed[heavy] = limit
     return Found(count, _runs(parts), listed)
 
 
