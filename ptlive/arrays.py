@@ -6,7 +6,7 @@ Addresses, entries and masks are numpy uint64 throughout: mixed with a signed
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -70,6 +70,18 @@ def portions(rows: npt.NDArray[_T], length: int) -> Iterator[npt.NDArray[_T]]:
     count = max(_PIECE // max(length, 1), 1)
     for at in range(0, rows.size, count):
         yield rows[at : at + count]
+
+
+def changes(*columns: npt.NDArray[Any]) -> Bool:
+    """Tell which rows differ from the one before in some column, bool[n]; the first one does.
+
+    columns: at least one, all of n values
+    """
+    new = np.zeros(columns[0].size, dtype=np.bool_)
+    new[:1] = True
+    for column in columns:
+        new[1:] |= column[1:] != column[:-1]
+    return new
 
 
 def u64(*values: int) -> U64:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ptlive.arrays import changes
 from ptlive.paging import fields
 from ptlive.paging.format import Kind
 from ptlive.paging.sums import of_nodes, running
@@ -159,14 +160,11 @@ def _edges(floor: Floor, target: TargetOf, below: U64) -> _Edges:
     lies_in[leaf] = target(pa[leaf], floor.leaf_bits(edge[leaf]))
     rights = np.where(leaf, floor.rights, np.uint64(0))
     bits = np.where(leaf, floor.leaf_bits(edge), np.uint64(0))
-    begins = np.ones(edge.size, dtype=np.bool_)
-    if edge.size:
-        begins[1:] = floor.position[1:] != floor.position[:-1] + 1
-        for column in (floor.node, floor.kind, floor.child, attributes, lies_in, rights, bits):
-            begins[1:] |= column[1:] != column[:-1]
-        # Of entries that are wrong each is told by itself, unless they are equal.
-        wrong = (floor.kind == Kind.MALFORMED) | (floor.kind == Kind.UNREADABLE)
-        begins[1:] |= wrong[1:] & (floor.entry[1:] != floor.entry[:-1])
+    # Of entries that are wrong each is told by itself, unless they are equal.
+    wrong = (floor.kind == Kind.MALFORMED) | (floor.kind == Kind.UNREADABLE)
+    told = np.where(wrong, floor.entry, np.uint64(0))
+    begins = changes(floor.node, floor.kind, floor.child, attributes, lies_in, rights, bits, told)
+    begins[1:] |= floor.position[1:] != floor.position[:-1] + 1
     return _Edges(floor, pa, attributes, lies_in, begins, running(floor, leaf, np.uint64(1), below))
 
 

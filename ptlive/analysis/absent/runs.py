@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ptlive.arrays import changes
 from ptlive.paging.format import Kind
 from ptlive.paging.paths import Paths, holes
 
@@ -78,10 +79,8 @@ def _join(runs: list[AbsentRun], more: Iterator[AbsentRun]) -> None:
 def _runs(graph: Graph, some: Paths, profile: Profile | None) -> Iterator[AbsentRun]:
     """Yield runs among entries that come in the order of their addresses."""
     name = _names(graph, some, profile)
-    begins = np.ones(len(some), dtype=np.bool_)
-    begins[1:] = some.va[1:] != some.last_va[:-1] + np.uint64(1)
-    for column in (some.space, some.lvl, name):
-        begins[1:] |= column[1:] != column[:-1]
+    begins = changes(some.space, some.lvl, name)
+    begins[1:] |= some.va[1:] != some.last_va[:-1] + np.uint64(1)
     first = np.flatnonzero(begins)
     count = np.diff(np.append(first, len(some)))
     for at, entries in zip(first.tolist(), count.tolist(), strict=True):

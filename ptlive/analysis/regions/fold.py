@@ -21,6 +21,7 @@ from ptlive.analysis.regions.repeat import (
     without_last,
 )
 from ptlive.analysis.regions.rows import Cuts, Rows, segment
+from ptlive.arrays import changes
 from ptlive.paging.graph import ranges
 
 if TYPE_CHECKING:
@@ -125,9 +126,7 @@ def fold_equal(rows: Rows, repeats: Repeats, cuts: Cuts) -> Rows:
         *some.pages.T,
     ]
     order = np.lexsort((some.va, *columns[::-1]))
-    new = np.zeros(order.size, dtype=np.bool_)
-    for column in columns:
-        new[1:] |= column[order[1:]] != column[order[:-1]]
+    new = changes(*(column[order] for column in columns))
     found = runs(np.cumsum(new), some.va[order])
     first = chosen[order[found.first]]
     kept = np.ones(len(rows), dtype=np.bool_)
@@ -158,10 +157,8 @@ def _grouped(edges: Edges, cuts: Cuts) -> tuple[Index, Index]:
     before = segment(cuts, edges.owner, edges.offset)
     crossed = segment(cuts, edges.owner, edges.last) != before
     order = np.lexsort((edges.offset, edges.child, before, edges.owner))
-    new = crossed[order]
+    new = crossed[order] | changes(*(c[order] for c in (edges.owner, before, edges.child)))
     new[1:] |= crossed[order[:-1]]
-    for column in (edges.owner, before, edges.child):
-        new[1:] |= column[order[1:]] != column[order[:-1]]
     return order, np.cumsum(new)
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ptlive.arrays import changes
+
 if TYPE_CHECKING:
     from ptlive.arrays import U8, U64, Bool, Index
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 class Rows:
     """Regions of nodes: the owner is the node, va is the offset into what its table spans.
 
-    repeat: how each repeats, by number (see `regions_repeat`); all else is of the first one
+    repeat: how each repeats, by number (see `repeat`); all else is of the first one
     """
 
     owner: Index
@@ -81,10 +83,8 @@ def merge(rows: Rows, split_pa: bool, cuts: Cuts = NO_CUTS) -> Rows:
         return rows
     rows = ordered(rows)
     follows = rows.pa[1:] == rows.last_pa[:-1] + np.uint64(1)
-    begins = np.ones(len(rows), dtype=np.bool_)
-    begins[1:] = rows.va[1:] != rows.last_va[:-1] + np.uint64(1)
-    for column in (rows.owner, rows.rights, rows.attributes, rows.target, rows.repeat):
-        begins[1:] |= column[1:] != column[:-1]
+    begins = changes(rows.owner, rows.rights, rows.attributes, rows.target, rows.repeat)
+    begins[1:] |= rows.va[1:] != rows.last_va[:-1] + np.uint64(1)
     if split_pa:
         begins[1:] |= ~follows
     begins[_at(rows, cuts)] = True
