@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 C = "plain C"
 #: Addresses translated one by one by those who have nothing faster, and in one batch.
 SAMPLE, MANY = 4_000, 1_000_000
+#: Physical addresses whose mappings are asked for: a frame may have ten of them, each listed.
+FRAMES = 100_000
 #: What can be measured of a guest, for who wants a part only.
 PARTS = ("walks", "translations", "verify", "questions", "commands")
 # What gdb reads in a second: with more tables than this, that takes minutes.
@@ -210,7 +212,7 @@ def _ask(
 ) -> None:
     """Measure what is asked of a guest, each beside the bare work."""
     rng = np.random.default_rng(0)
-    _, pa = _some(expected, rng, min(len(expected), MANY))
+    _, pa = _some(expected, rng, FRAMES)
     ways = Questions(subject, ours, expected, pa, folder).ways()
     if options.gdb_pt_dump:
         peer = peers.gdb_pt_dump(subject, options.gdb_pt_dump, options.limit, writable=True)
