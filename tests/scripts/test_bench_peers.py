@@ -19,6 +19,8 @@ from scripts.benchmark.plain_c import Leaves
 from scripts.benchmark.timing import measure
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from scripts.benchmark.guest import Subject
     from scripts.benchmark.timing import Times
 
@@ -66,6 +68,19 @@ def test_the_command_and_all_of_gdb_are_timed(
     assert f"-ex source {checkout}/pt.py -ex target remote /nowhere/gdb.sock" in asked
     # As gdb would let the guest run when it ends.
     assert asked.endswith("-ex disconnect\n")
+
+
+def test_its_filter_is_another_way(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def gdb(commands: Sequence[str], limit: float, name: str) -> str:
+        asked.append(commands[-3])
+        return "page\n" * 100 + "ptlive-bench: seconds= 0.5"
+
+    monkeypatch.setattr(peers, "_gdb", gdb)
+    way = peers.gdb_pt_dump(cast("Subject", At()), checkout, 30, writable=True)
+    (turn,) = measure([way], turns=1, seconds=1).turns
+    assert (turn[peers.FILTERED], set(asked)) == (0.5, {"pt -filter w"})
 
 
 def test_a_peer_that_fails_is_no_fast_one(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
