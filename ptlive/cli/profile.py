@@ -36,7 +36,7 @@ class ProfileOptions:
 
     profile: str = "auto"
     symbols: Path | None = None
-    known: dict[bytes, Profile] = field(default_factory=dict, compare=False, repr=False)
+    known: dict[tuple[bytes, int], Profile] = field(default_factory=dict, compare=False, repr=False)
     """What was found, by the kernel's half of a root table: processes have it in common."""
 
 
@@ -97,7 +97,7 @@ def profile_of(
     if graph is None or not graph.floors:
         last = np.array([space.format.windows[-1].last_va], dtype=np.uint64)
         graph = space.walk((last, last))
-    half = _kernel_half(space)
+    half = _known_by(space)
     if half in options.known:
         return options.known[half]
     insist = None if options.profile == "auto" else options.profile
@@ -114,11 +114,19 @@ def profile_of(
     return found
 
 
-def _kernel_half(space: AddressSpace) -> bytes:
-    """Return the upper half of a root table."""
+def _known_by(space: AddressSpace) -> tuple[bytes, int]:
+    """Return what spaces of which the same is known have in common.
+
+    That is the upper half of the root table; but a root with a lower half that is no process'
+    has areas of its own there, and is known by itself.
+    """
+    from ptlive.analysis.linux.lower import no_process
+
+    number = int(space.root[0])
+    own = number if no_process(space.format, space.memory, number) else -1
     root = space.format.level(space.format.top)
     data, _ = space.memory.read(space.root[:1], root.entry_size << root.index_bits)
-    return data[0, data.shape[1] // 2 :].tobytes()
+    return data[0, data.shape[1] // 2 :].tobytes(), own
 
 
 @contextmanager

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 LIMIT = 1 << 16
 
 
-def lower_half(fmt: Format, memory: Memory, root: int) -> Area | None:
-    """Return what the lower half of a root is; None where it may be a process'.
+def no_process(fmt: Format, memory: Memory, root: int) -> bool:
+    """Tell whether something is mapped in the lower half of a root, and nothing for user mode.
 
     A process' entries grant user mode there, whatever it has mapped (pgd_populate in
     arch/x86/include/asm/pgalloc.h: _PAGE_TABLE), so that the root table alone tells.
@@ -39,9 +39,15 @@ def lower_half(fmt: Format, memory: Memory, root: int) -> Area | None:
     entries = entries[fmt.present(entries)]
     top = np.full(entries.size, rights.unrestricted(fmt), dtype=np.uint64)
     if not valid[0] or not entries.size:
+        return False
+    return not rights.granted(fmt, rights.fold(fmt, top, entries), "user").any()
+
+
+def lower_half(fmt: Format, memory: Memory, root: int) -> Area | None:
+    """Return what the lower half of a root is; None where it may be a process'."""
+    if not no_process(fmt, memory, root):
         return None
-    if rights.granted(fmt, rights.fold(fmt, top, entries), "user").any():
-        return None
+    roots = u64(root)
     window = fmt.windows[0]
     graph = walk(fmt, memory, roots, (u64(window.va), u64(window.last_va)))
     told = f"not for user mode: {graph.reached(Kind.LEAF):,} pages"
