@@ -30,11 +30,19 @@ def test_no_signal_is_lost_where_arrays_are_compared_with_enums(
 
 
 def _compare_until(number: int) -> None:
-    """Compare until the signal comes, or a second is over."""
+    """Compare until the signal comes, or a second is over since it was sent."""
     kinds = np.zeros(1, dtype=np.uint8)
+    sent = threading.Event()
+
+    def send() -> None:
+        os.kill(os.getpid(), number)
+        sent.set()
+
     with orderly_signals():
-        threading.Timer(0.002, os.kill, (os.getpid(), number)).start()
-        end = time.monotonic() + 1
-        while time.monotonic() < end:
+        threading.Timer(0.002, send).start()
+        end = None
+        while end is None or time.monotonic() < end:
+            if end is None and sent.is_set():
+                end = time.monotonic() + 1
             for _ in range(100):
                 _ = kinds == Kind.LEAF
