@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -15,10 +16,14 @@ from ptlive.cli.options import NUMBER, TargetOptions, target_options
 from ptlive.cli.profile import ProfileOptions, profile_if_asked, profile_of
 from ptlive.cli.tell import tell, tell_changes
 from ptlive.errors import PtliveError
+from ptlive.paging.format import Kind
 from ptlive.show import areas
 from ptlive.show import translation as show
 from ptlive.show.json import print_json
 from ptlive.show.terminal import heading, stdout
+
+if TYPE_CHECKING:
+    from ptlive.analysis.translation import Translation
 
 
 @click.command(cls=Command)
@@ -62,7 +67,7 @@ def translate(
     va = np.array(_addresses(addresses), dtype=np.uint64)
     names = list(ACCESS_KINDS) if "all" in accesses else list(accesses or ["supervisor-read"])
     kinds = [ACCESS_KINDS[name] for name in dict.fromkeys(names)]
-    complete = True
+    complete, unexplained = True, False
     refused = set()
     results = []
     with connect(target) as connection:
@@ -94,6 +99,9 @@ def translate(
                 stdout().out(line, highlight=False)
             for line in areas.naming_lines(names_of, one) if names_of else ():
                 stdout().out(line, highlight=False)
+            unexplained |= not asking and _says_more(one)
+    if unexplained:
+        tell("note: --profile auto says why an entry is not present, if the system is known")
     if target.json:
         print_json(connection.envelope("translate", results, changes=changes))
     elif changes:
@@ -103,6 +111,12 @@ def translate(
     if refused:
         return FAILED
     return FOUND if check and not complete else DONE
+
+
+def _says_more(found: Translation) -> bool:
+    """Tell whether the entry at the end is not present, and yet holds something."""
+    last = found.path[-1] if found.path else None
+    return last is not None and last.kind is Kind.ABSENT and last.entry != 0
 
 
 def _addresses(words: tuple[str, ...]) -> list[int]:

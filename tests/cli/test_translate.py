@@ -29,6 +29,14 @@ def test_what_is_mapped_and_what_is_not(ptlive: Callable[..., Done]) -> None:
     assert "0x0000000070003000 -> no translation: the PTE (level 1) is not present" in done.out
 
 
+def test_how_to_ask_why_an_entry_is_not_present(ptlive: Callable[..., Done], guest: Guest) -> None:
+    guest.map(int(ABSENT, 16), 0, 0x3E0)
+    done = ptlive("translate", *AT, ABSENT)
+    assert "is not present (it holds 0x3e0)" in done.out
+    assert done.err.startswith("ptlive: note: --profile auto says why")
+    assert ptlive("translate", *AT, ABSENT, "--profile", "linux").err == ""
+
+
 @pytest.mark.parametrize(
     ("addresses", "status"),
     [([MAPPED], 0), ([MAPPED, USER], 0), ([ABSENT], 1), ([MAPPED, ABSENT], 1)],
