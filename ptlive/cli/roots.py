@@ -43,7 +43,8 @@ def roots(target: TargetOptions, everything: bool, min_confidence: float) -> int
     """Print every vCPU's CR3, and every other root table that RAM holds.
 
     All of RAM is looked through for tables that can be nothing else: no symbols are
-    needed. Numbers (#0, #1, ...) name the roots for --root of every command.
+    needed. Numbers (#0, #1, ...) name the roots for --root of every command. Pages,
+    mapped and tables are those of the lower half, a process' own.
     """
     wanted = (target.root, target.all_roots)
     if wanted[0] or wanted[1]:
