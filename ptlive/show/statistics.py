@@ -106,9 +106,10 @@ def _waste(one: Statistics) -> Iterator[str]:
         if each.mergeable:
             above = one.fmt.level(each.lvl + 1)
             size = each.bytes // each.tables * each.mergeable
+            each_one = "each " if each.mergeable > 1 else ""
             yield (
                 f"{words.count(each.mergeable, 'table')} of {one.fmt.level(each.lvl).spec}s, "
-                f"{_bytes(size)}, could each be a page of {size_name(above.shift)} instead"
+                f"{_bytes(size)}, could {each_one}be a page of {size_name(above.shift)} instead"
             )
 
 

@@ -50,7 +50,7 @@ def test_statistics_to_the_letter() -> None:
         "1       0        3            1",
         "20.0K of tables for 258M of addresses; 33.4% of their entries are used, "
         "4.0K is of empty tables",
-        "1 table of PTEs, 4.0K, could each be a page of 2M instead",
+        "1 table of PTEs, 4.0K, could be a page of 2M instead",
     ]
 
 
