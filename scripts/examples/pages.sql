@@ -2,7 +2,7 @@
 -- Run it in the duckdb shell, or by pages.py, which puts the file's name in.
 
 -- By rights: how many pages and bytes, and how much of that was accessed and written to.
-SELECT root, "user", "write", execute,
+SELECT printf('%#x', root) AS root, "user", "write", execute,
        count(*) AS pages,
        sum(page_size) AS bytes,
        coalesce(sum(page_size) FILTER (accessed), 0) AS accessed_bytes,
@@ -10,7 +10,7 @@ SELECT root, "user", "write", execute,
 FROM read_parquet('pages.parquet')
 WHERE kind = 'leaf'
 GROUP BY ALL
-ORDER BY root, bytes DESC;
+ORDER BY 1, bytes DESC;
 
 -- Writable and executable at once: each page.
 SELECT printf('%#x', root) AS root, printf('%#x', va) AS va, page_size, printf('%#x', pa) AS pa, area
