@@ -116,7 +116,7 @@ def place_json(context: Context, place: Place) -> dict[str, Any]:
         "target": place.target,
         "area": place.area,
         "level": place.level,
-        "name": {"spec": level.spec, "linux": level.linux} if level else None,
+        "name": words.level_names(level) if level else None,
         "entry_pa": None if place.entry_pa is None else hex(place.entry_pa),
         "entry": None if place.entry is None else f"{place.entry:#018x}",
         "roots": [hex(context.roots[at].address) for at in place.roots],

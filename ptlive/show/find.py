@@ -129,7 +129,7 @@ def table_json(answer: Answer, at: int) -> dict[str, Any]:
     return {
         "pa": hex(int(tables.pa[at])),
         "level": int(tables.lvl[at]),
-        "name": {"spec": level.spec, "linux": level.linux},
+        "name": words.level_names(level),
         "va": words.address(int(tables.va[at])),
         "paths": int(tables.paths[at]),
         "roots": [answer.roots[root] for root in np.flatnonzero(tables.roots[at]).tolist()],
@@ -272,7 +272,7 @@ def _common_json(answer: Answer, row: int, area: int) -> dict[str, Any]:
         "rights": rights.names(fmt, int(mappings.rights[row])),
         "attributes": fields.unpack_attributes(fmt, int(mappings.attributes[row])),
         "level": lvl,
-        "name": {"spec": fmt.level(lvl).spec, "linux": fmt.level(lvl).linux},
+        "name": words.level_names(fmt.level(lvl)),
         "area": answer.areas[area].name if area >= 0 else None,
         "roots": [answer.roots[at] for at in roots],
     }
