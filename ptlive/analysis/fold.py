@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ptlive.arrays import changes
 from ptlive.paging.graph import Graph, Rest, ranges
 from ptlive.paging.nodes import Nodes, Tops
+from ptlive.paging.sums import paths_from
 
 if TYPE_CHECKING:
     from ptlive.arrays import U8, U64, Bool, Index
@@ -81,10 +83,9 @@ def fold(graph: Graph) -> Folded:
     position = start[node] + floor.position[kept] - floor.start[floor.node[kept]]
     order = np.argsort(position)
     kept = kept[order]
-    nodes = Nodes(*(column[old] for column in floor.nodes))
     folded = dataclasses.replace(
         floor,
-        nodes=nodes._replace(paths=np.ones(head.size, dtype=np.uint64)),
+        nodes=Nodes(*(column[old] for column in floor.nodes)),
         readable=np.ones(head.size, dtype=np.bool_),
         start=start,
         position=position[order],
@@ -94,8 +95,8 @@ def fold(graph: Graph) -> Folded:
         rest=Rest(np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.uint64)),
     )
     alone_tops = Tops(which[head], tops.number[heads], tops.base[heads], np.arange(head.size))
-    floors = _recounted([folded, *graph.floors[1:]])
-    return Folded(Graph(graph.fmt, alone_tops, floors), _as_bool(sets, count))
+    whole = Graph(graph.fmt, alone_tops, [folded, *graph.floors[1:]])
+    return Folded(_recounted(whole), _as_bool(sets, count))
 
 
 def part(graph: Graph, tops: Index) -> Graph:
@@ -105,12 +106,7 @@ def part(graph: Graph, tops: Index) -> Graph:
     """
     old = graph.tops
     chosen = Tops(old.space[tops], old.number[tops], old.base[tops], old.node[tops])
-    if not graph.floors:
-        return dataclasses.replace(graph, tops=chosen)
-    paths = np.bincount(chosen.node, minlength=graph.floors[0].nodes.table.size)
-    first = copy.copy(graph.floors[0])
-    first.nodes = first.nodes._replace(paths=paths.astype(np.uint64))
-    return Graph(graph.fmt, chosen, _recounted([first, *graph.floors[1:]]))
+    return _recounted(dataclasses.replace(graph, tops=chosen))
 
 
 def tables(graph: Graph) -> Tables:
@@ -152,37 +148,30 @@ def _bases(graph: Graph) -> list[U64]:
     base[graph.tops.node[::-1]] = graph.tops.base[::-1]
     result = [base]
     for above, floor in zip(graph.floors, graph.floors[1:], strict=False):
-        down = _down(above)[::-1]  # so that the first edge to a node is what stays
+        down = above.down[::-1]  # so that the first edge to a node is what stays
         base = np.zeros(floor.nodes.table.size, dtype=np.uint64)
         base[above.child[down]] = result[-1][above.node[down]] + above.offset(down)
         result.append(base)
     return result
 
 
-def _down(floor: Floor) -> Index:
-    """Return the edges that lead to a node below, be its table readable or not."""
-    return np.flatnonzero(np.asarray(floor.child) >= 0)
-
-
 def _handed_down(above: Floor, members: U64, nodes: int) -> U64:
     """Return the sets of the nodes below, of those that the nodes above belong to."""
-    down = _down(above)
+    down = above.down
     below = np.zeros((nodes, members.shape[1]), dtype=np.uint64)
     _join(below, above.child[down], members[above.node[down]])
     return below
 
 
-def _recounted(floors: list[Floor]) -> list[Floor]:
-    """Count anew by how many paths each node is reached, those of the first floor are."""
-    result = floors[:1]
-    for floor in floors[1:]:
-        above, down = result[-1], _down(result[-1])
-        paths = np.zeros(floor.nodes.table.size, dtype=np.uint64)
-        np.add.at(paths, above.child[down], above.nodes.paths[above.node[down]])
+def _recounted(graph: Graph) -> Graph:
+    """Return the graph with the paths that reach each node counted anew, from all its tops."""
+    floors = []
+    every = np.arange(graph.tops.node.size)
+    for floor, paths in zip(graph.floors, paths_from(graph, every), strict=True):
         again = copy.copy(floor)  # with all that was computed of it, which stays as it is
         again.nodes = floor.nodes._replace(paths=paths)
-        result.append(again)
-    return result
+        floors.append(again)
+    return dataclasses.replace(graph, floors=floors)
 
 
 def groups(*columns: Index | U64) -> tuple[Index, Index]:
@@ -191,10 +180,7 @@ def groups(*columns: Index | U64) -> tuple[Index, Index]:
     Numbers ascend by the columns, the first of them before the second.
     """
     order = np.lexsort(columns[::-1])
-    new = np.zeros(order.size, dtype=np.bool_)
-    new[:1] = True
-    for column in columns:
-        new[1:] |= column[order[1:]] != column[order[:-1]]
+    new = changes(*(column[order] for column in columns))
     number = np.empty(order.size, dtype=np.intp)
     number[order] = np.cumsum(new) - 1
     return number, order[new]
