@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ptlive.analysis.fold import groups
+from ptlive.arrays import changes
 from ptlive.paging import fields, paths
-from ptlive.paging.format import Kind
 from ptlive.paging.graph import ranges
-from ptlive.paging.select import Leaves, only
+from ptlive.paging.select import leaves, only
+from ptlive.paging.sums import of_nodes, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -169,10 +170,10 @@ def counts(graph: Graph, spans: Spans) -> U64:
     """Count how many pages, by all paths, have an address in each stretch, uint64[n]."""
     total = np.zeros(len(spans), dtype=np.uint64)
     for floor in graph.floors:
-        leaf = Leaves(floor, np.flatnonzero(floor.kind == Kind.LEAF))
+        leaf = leaves(floor)
         if not leaf.edge.size:
             continue
-        weight = floor.nodes.paths[floor.node[leaf.edge]]
+        weight = leaf.paths
         # Those that begin at or below its end, less those that end below its beginning.
         total += _weight_to(leaf.pa, weight, spans.last, "right")
         total -= _weight_to(leaf.last_pa, weight, spans.first, "left")
@@ -188,13 +189,7 @@ def by_space(graph: Graph) -> U64:
     """Count how many leaves each of the walk's spaces reaches, by all paths, uint64[spaces]."""
     below = np.zeros(0, dtype=np.uint64)
     for floor in reversed(graph.floors):
-        edges = np.asarray(floor.child) >= 0
-        weight = (floor.kind == Kind.LEAF).astype(np.uint64)
-        if edges.any():
-            weight[edges] = below[floor.child[edges]]
-        total = np.zeros(weight.size + 1, dtype=np.uint64)
-        np.cumsum(weight, out=total[1:])
-        below = total[floor.first_edge[1:]] - total[floor.first_edge[:-1]]
+        below = of_nodes(floor, running(floor, leaves(floor).edge, np.uint64(1), below))
     tops = graph.tops
     found = np.zeros(int(tops.space.max(initial=-1)) + 1, dtype=np.uint64)
     if below.size:
@@ -288,13 +283,9 @@ def _runs(parts: list[Mappings]) -> Mappings:
         return Mappings(*(none.astype(_DTYPES.get(name, np.uint64)) for name in names))
     every = Mappings(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
     every = every.take(np.argsort(every.span, kind="stable"))
-    begins = np.ones(len(every), dtype=np.bool_)
-    one = np.uint64(1)
-    begins[1:] = every.va[1:] != every.last_va[:-1] + one
-    begins[1:] |= every.pa[1:] - every.pa[:-1] != every.va[1:] - every.va[:-1]
-    for name in ("span", "space", "bits", "lvl", "rights", "attributes"):
-        column = getattr(every, name)
-        begins[1:] |= column[1:] != column[:-1]
+    alike = (every.span, every.space, every.bits, every.lvl, every.rights, every.attributes)
+    begins = changes(every.pa - every.va, *alike)
+    begins[1:] |= every.va[1:] != every.last_va[:-1] + np.uint64(1)
     first = np.flatnonzero(begins)
     runs = every.take(first)
     last = np.append(first[1:], len(every)) - 1
