@@ -149,12 +149,14 @@ def _sides(
     if files and target.from_file is not None:
         raise PtliveError("the files that are compared are arguments: leave out --from")
     if not files:
-        connection = stack.enter_context(connect(target))
-        if len(connection.spaces) != 2:
+        if len(target.root) != 2:
             raise PtliveError(
                 "give two files, or a file to compare with the guest, or --root twice"
             )
+        connection = stack.enter_context(connect(target))
         return connection, connection
+    if len(files) == 2 and (target.guest or target.gdb or target.qmp or target.live):
+        raise PtliveError("two files are compared: leave out --guest, --gdb, --qmp and --live")
     rest = [replace(target, from_file=file) for file in files[1:]]
     before = replace(target, from_file=files[0])
     if not rest:

@@ -81,6 +81,8 @@ def find_(
         raise PtliveError("give physical addresses, or --va ADDRESS, or --tables")
     with connect(target) as connection, progress() as told:
         spans, absent = _with_va(connection.spaces, spans, va)
+        if absent and not len(spans) and not check:
+            raise PtliveError("; ".join(absent))
         groups = walk_together(connection.spaces, told)
         areas = [_areas(connection, group, profile) for group in groups]
         changes = connection.changes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +30,18 @@ if TYPE_CHECKING:
     from ptlive.target.cpu import CpuState
 
 
+def _number(_ctx: click.Context, _param: click.Parameter, value: float) -> float:
+    if math.isnan(value):  # of which click thinks that it lies in the range
+        raise click.BadParameter("it is no number")
+    return value
+
+
 @click.command(cls=Command)
 @click.option("--all", "everything", is_flag=True, help="Also those that are less sure.")
 @click.option(
     "--min-confidence",
     type=click.FloatRange(0, 1),
+    callback=_number,
     default=judge.DEFAULT,
     show_default=True,
     help="List what is at least so sure.",

@@ -29,6 +29,8 @@ def wanted_spaces(
     scanned: what to look through all of RAM with, if a root is asked for by its number;
     the target's memory by default
     """
+    if options.all_roots and options.root:
+        raise PtliveError("--all-roots has every root that is listed: leave out --root")
     listed: dict[int, FoundRoot] = {}
     if options.all_roots or any(root.startswith("#") for root in options.root):
         # Seldom needed, and every import is felt at the start of a command.

@@ -63,6 +63,14 @@ def test_who_else_maps_the_frame_of_an_address(ptlive: Callable[..., Done]) -> N
 
 
 @pytest.mark.usefixtures("alias")
+def test_an_address_alone_that_has_no_translation_is_nothing_to_look_for(
+    refused: Callable[..., str], ptlive: Callable[..., Done]
+) -> None:
+    assert "0x12345000 has no translation" in refused("find", *AT, "--va", "0x12345000")
+    assert ptlive("find", *AT, "--va", "0x12345000", "--check").status == 1
+
+
+@pytest.mark.usefixtures("alias")
 def test_a_table_is_told_to_be_one(ptlive: Callable[..., Done], guest: Guest) -> None:
     done = ptlive("find", *AT, "0x0")
     assert "nothing maps it" in done.out

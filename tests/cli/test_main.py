@@ -72,6 +72,8 @@ def test_versions_of_all_three_programs(ptlive: Callable[..., Done]) -> None:
         (["verify", "--probes", "0"], "0 is not in the range"),
         (["verify", "--seed", "-1"], "-1 is not in the range"),
         (["verify", "0", "0..5"], "give addresses or ranges, not both"),
+        (["roots", "--min-confidence", "nan"], "it is no number"),
+        (["diff"], "give two files, or a file to compare with the guest, or --root twice"),
         (["decode", "5"], "Missing option '--level' (see ptlive decode --help)"),
         (["guest", "start"], "Choose from: menu, linux, ovmf, xen, memtest (see ptlive"),
         (["guest", "start", "windows"], "'windows' is not one of 'menu', 'linux'"),

@@ -130,6 +130,7 @@ def test_what_there_is_not_is_said(refused: Callable[..., str]) -> None:
     assert sentence == "there is no root #3: 3 were found, from #0 on"
     assert "takes no --root" in refused("roots", *AT, "--all-roots")
     assert "takes no --root" in refused("roots", *AT, "--root", "cr3")
+    assert "leave out --root" in refused("map", *AT, "--all-roots", "--root", "cr3")
 
 
 @pytest.mark.usefixtures("other")
