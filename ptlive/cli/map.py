@@ -20,7 +20,8 @@ from ptlive.cli.main import DONE
 from ptlive.cli.options import RANGE, TargetOptions, target_options
 from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
 from ptlive.cli.ranges import ends, united
-from ptlive.cli.tell import tell, tell_changes
+from ptlive.cli.spaces import isolation_notes
+from ptlive.cli.tell import tell, tell_changes, tell_notes
 from ptlive.errors import PtliveError
 from ptlive.paging.format import Kind
 from ptlive.show import areas as show_areas
@@ -119,11 +120,13 @@ def map_(
         results = [
             _map(connection, space, asked, wanted, profile, told) for space in connection.spaces
         ]
+        notes = isolation_notes(connection.spaces)
         changes = connection.changes()
+    tell_notes(notes)
     # The guest goes on from here: whoever reads the output may take their time.
     if target.json:
         encoded = [_as_json(one, asked) for one in results]
-        print_json(connection.envelope("map", encoded, changes=changes))
+        print_json(connection.envelope("map", encoded, notes, changes))
         return DONE
     for space, one in zip(connection.spaces, results, strict=True):
         connection.print_root(space)

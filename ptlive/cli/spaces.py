@@ -120,6 +120,22 @@ def with_partners(spaces: Sequence[AddressSpace]) -> dict[AddressSpace, int | No
     return pairs
 
 
+def isolation_notes(spaces: Sequence[AddressSpace]) -> list[tuple[str, str]]:
+    """Tell, as (code, text), on which roots user mode runs in place of these.
+
+    The kernel's half of an isolation pair maps user pages, too, but none may be executed.
+    Reads two tables of each.
+    """
+    there = {int(space.root[0]) for space in spaces}
+    notes = []
+    for space, partner in with_partners(spaces).items():
+        root = int(space.root[0])
+        if root in there and partner is not None and partner > root and partner not in there:
+            text = f"{root:#x} is the kernel's root of an isolation pair: user mode runs on "
+            notes.append(("isolation", f"{text}{partner:#x}, where user pages may be executed"))
+    return notes
+
+
 def _space(target: Target, options: TargetOptions, root: str) -> AddressSpace:
     kind, _, number = root.partition(":")
     vcpu = int(number) if kind == "vcpu" else options.vcpu

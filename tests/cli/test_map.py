@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from tests.cli.conftest import VA
 from tests.paging.plain_ram import FRAME
-from tests.paging.tables import PWU
+from tests.paging.tables import PWU, XD
 from tests.simulated_guest import DATA
 
 if TYPE_CHECKING:
@@ -180,3 +181,22 @@ def test_what_is_not_present_is_listed_when_asked(
     assert (
         "0x0000000070009000..0x000000007000afff  not present: 2 PTEs, first 0x0000000000007760"
     ) in out.splitlines()
+
+
+def test_the_kernels_half_of_an_isolation_pair_names_the_users(
+    ptlive: Callable[..., Done], guest: Guest
+) -> None:
+    kernel, user = (DATA + 20) * FRAME, (DATA + 21) * FRAME
+    ram = guest.ram
+    ram.table(user)[:1] = ram.table(0)[:1]
+    ram.table(kernel)[:1] = ram.table(0)[:1] | np.uint64(XD)
+    text = f"{kernel:#x} is the kernel's root of an isolation pair: user mode runs on {user:#x}"
+    done = ptlive("map", *AT, "--root", hex(kernel))
+    assert done.status == 0
+    assert text in done.err
+    told = json.loads(ptlive("map", *AT, "--root", hex(kernel), "--json").out)["notes"]
+    assert any(note["code"] == "isolation" and text in note["text"] for note in told)
+    # Who looks at the user's, at both, or at a root without another, is not told.
+    for roots in ([hex(user)], [hex(kernel), hex(user)], ["cr3"]):
+        done = ptlive("map", *AT, *(word for root in roots for word in ("--root", root)))
+        assert "isolation pair" not in done.err
