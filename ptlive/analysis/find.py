@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from ptlive.arrays import U8, U64, Bool, Index
     from ptlive.paging.graph import Graph
-    from ptlive.paging.paths import Paths
 
 # So many frames that are mapped more often than is to be listed get a list of their own each,
 # which takes a look at all leaves; the others only their counts.
@@ -243,8 +242,10 @@ def _weight_to(values: U64, weight: U64, bounds: U64, side: str) -> U64:
 def _mappings(graph: Graph, spans: Spans, rows: Index, limit: int | None) -> Iterator[Mappings]:
     """Yield the mappings of the stretches in these rows, a page each, chunk by chunk."""
     wanted = spans.take(rows)
+    pack = partial(fields.pack_attributes, graph.fmt)
     for chunk in paths.leaves(mapping(graph, wanted), limit):
         size = (np.uint64(1) << chunk.bits.astype(np.uint64)) - np.uint64(1)
+        attributes = fields.by_level(chunk.lvl, chunk.entry, pack)
         leaf, span = pairs(Spans(chunk.pa, chunk.pa + size), wanted)
         order = np.argsort(leaf, kind="stable")  # by space and address, as the chunk is
         leaf, span = leaf[order], span[order]
@@ -263,16 +264,8 @@ def _mappings(graph: Graph, spans: Spans, rows: Index, limit: int | None) -> Ite
             entry=chunk.entry[leaf],
             entry_pa=chunk.entry_pa[leaf],
             rights=chunk.rights[leaf],
-            attributes=_attributes(graph, chunk)[leaf],
+            attributes=attributes[leaf],
         )
-
-
-def _attributes(graph: Graph, chunk: Paths) -> U64:
-    packed = np.zeros(len(chunk), dtype=np.uint64)
-    for lvl in np.unique(chunk.lvl).tolist():
-        here = chunk.lvl == lvl
-        packed[here] = fields.pack_attributes(graph.fmt, lvl, chunk.entry[here])
-    return packed
 
 
 def _runs(parts: list[Mappings]) -> Mappings:

@@ -10,7 +10,9 @@ from ptlive.errors import PtliveError
 from ptlive.paging.format import Kind
 
 if TYPE_CHECKING:
-    from ptlive.arrays import U64
+    from collections.abc import Callable
+
+    from ptlive.arrays import U8, U64
     from ptlive.paging.format import Field, Format
 
 
@@ -76,6 +78,25 @@ def pack_attributes(fmt: Format, lvl: int, entries: U64) -> U64:
                 value = (entries & np.uint64(field.mask)) >> np.uint64(shift)
                 packed |= value << np.uint64(low)
     return packed
+
+
+def by_level(lvl: U8, entries: U64, of: Callable[[int, U64], U64]) -> U64:
+    """Return what a function makes of entries, uint64[n], asked for each level's by itself."""
+    made = np.zeros_like(entries)
+    for one in np.unique(lvl).tolist():
+        here = lvl == one
+        made[here] = of(one, entries[here])
+    return made
+
+
+def leaf_field(fmt: Format, name: str, lvl: int, entries: U64) -> U64:
+    """Return the value of a field of leaf entries of one level; 0 if these have no such field."""
+    for field in fmt.level(lvl).fields:
+        if field.name == name and field.leaves:
+            lowest = (field.mask & -field.mask).bit_length() - 1
+            value: U64 = (entries & np.uint64(field.mask)) >> np.uint64(lowest)
+            return value
+    return np.zeros_like(entries)
 
 
 def unpack_attributes(fmt: Format, packed: int) -> dict[str, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -69,6 +71,17 @@ def test_attributes_unpack_to_their_fields(entry: int) -> None:
     packed = int(fields.pack_attributes(FIVE, 1, u64(entry))[0])
     named = {f.name: f.of(entry) for f in FIVE.level(1).fields if f.attribute}
     assert fields.unpack_attributes(FIVE, packed) == named
+
+
+def test_a_field_is_found_at_each_level_where_that_has_it() -> None:
+    lvl = np.array([2, 1, 3, 1], dtype=np.uint8)
+    entry = u64(1 << 12, 1 << 7, 1 << 7, 1 << 12)
+    # PAT is bit 7 of a PTE and bit 12 of a larger page's entry (SDM vol. 3A 4.5).
+    found = fields.by_level(lvl, entry, partial(fields.leaf_field, FIVE, "PAT"))
+    assert found.tolist() == [1, 1, 0, 0]
+    missing = fields.by_level(lvl, entry, partial(fields.leaf_field, FIVE, "no such field"))
+    assert missing.tolist() == [0, 0, 0, 0]
+    assert fields.by_level(lvl[:0], entry[:0], partial(fields.leaf_field, FIVE, "PAT")).size == 0
 
 
 def test_a_format_without_fields_has_no_bits() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ptlive.analysis.areas import area_of
 from ptlive.errors import PtliveError
-from ptlive.paging import rights
+from ptlive.paging import fields, rights
 from ptlive.paging.format import Kind
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def columns(sources: Sequence[Source]) -> list[Column]:
         *(
             _of_leaf(told, "bool", f"{name} of the leaf", _mark(fmt, name))
             for name, told in _MARKS.items()
-            if _field_of(fmt, 1, name)
+            if any(field.name == name and field.leaves for field in fmt.level(1).fields)
         ),
         Column("area", "string", "area that it lies in", partial(_area, areas), True, areas),
     ]
@@ -180,23 +180,10 @@ def _right(name: str) -> Make:
 
 def _field(fmt: Format, name: str) -> Make:
     """Return how to take a field out of entries; it may stand elsewhere in each level."""
-    found = [_field_of(fmt, lvl, name) for lvl in range(fmt.top + 1)]
-    masks = np.array(found, dtype=np.uint64)
-    shifts = np.array([max((m & -m).bit_length() - 1, 0) for m in found], dtype=np.uint64)
-
-    def make(_: Source, paths: Paths) -> U8:
-        value = (paths.entry & masks[paths.lvl]) >> shifts[paths.lvl]
-        return value.astype(np.uint8)
-
-    return make
+    of = partial(fields.leaf_field, fmt, name)
+    return lambda _, paths: fields.by_level(paths.lvl, paths.entry, of).astype(np.uint8)
 
 
 def _mark(fmt: Format, name: str) -> Make:
     field = _field(fmt, name)
     return lambda source, paths: field(source, paths) != 0
-
-
-def _field_of(fmt: Format, lvl: int, name: str) -> int:
-    """Return the mask of a field that leaves of a level have, 0 for none."""
-    fields = fmt.level(lvl).fields if lvl else ()
-    return next((f.mask for f in fields if f.name == name and f.leaves), 0)
