@@ -149,16 +149,16 @@ def _with_va(
     return Spans(first, last), absent
 
 
-def _areas(connection: Connection, group: Together, profile: ProfileOptions) -> tuple[Area, ...]:
-    if profile.profile == "none":
-        return ()
-    space = group.spaces[0]
-    graph = group.graph if len(group.spaces) == 1 else space.walk()
-    known = profile_of(connection, space, graph, profile)
-    return known.areas if known else ()
+def _areas(
+    connection: Connection, group: Together, profile: ProfileOptions
+) -> list[tuple[Area, ...]]:
+    known = [profile_of(connection, space, None, profile) for space in group.spaces]
+    return [one.areas if one else () for one in known]
 
 
-def _answer(group: Together, spans: Spans, areas: tuple[Area, ...], limit: int) -> show.Answer:
+def _answer(
+    group: Together, spans: Spans, areas: list[tuple[Area, ...]], limit: int
+) -> show.Answer:
     folded = fold(group.graph)
     space = group.spaces[0]
     known = tables(group.graph)

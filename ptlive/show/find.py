@@ -38,6 +38,7 @@ class Answer:
     targets: what each lies in; places: the name of that, as QEMU has it
     tables, table_of: the tables of the walk, and rows of these by stretch, see `pairs`
     roots: how the roots are called; sets: which of them each space of `found` stands for
+    areas: of each root, where the system that it belongs to is known
     """
 
     fmt: Format
@@ -49,7 +50,7 @@ class Answer:
     table_of: dict[int, list[int]]
     roots: Sequence[str]
     sets: Bool
-    areas: tuple[Area, ...] = ()
+    areas: Sequence[tuple[Area, ...]] = ()
 
 
 def root_words(sets: Bool, roots: Sequence[str]) -> list[str]:
@@ -213,13 +214,27 @@ def _columns(answer: Answer, mappings: Mappings) -> Iterator[tuple[str, Column]]
     yield "level", Words(mappings.lvl.astype(np.uint64), level)
     yield "entry at", Hex(mappings.entry_pa, short=True)
     yield "entry", Hex(mappings.entry)
-    if answer.areas:
-        names = ["", *(plain(area.name) for area in answer.areas)]
-        at = (area_of(answer.areas, mappings.va) + 1).astype(np.uint64)
-        yield "area", Words(at, names.__getitem__)
+    if any(answer.areas):
+        area, named = _areas(answer, mappings)
+        yield "area", Words(area.astype(np.uint64), [plain(one) for one in named].__getitem__)
     if len(answer.roots) > 1:
         named = root_words(answer.sets, answer.roots)
         yield "in", Words(mappings.space.astype(np.uint64), named.__getitem__)
+
+
+def _areas(answer: Answer, mappings: Mappings) -> tuple[Index, list[str]]:
+    """Return for each mapping the number of a name, and the names; the first is none.
+
+    What several roots have in common lies in the same area of each.
+    """
+    number, names = np.zeros(len(mappings), dtype=np.intp), [""]
+    for space in np.unique(mappings.space).tolist() if answer.areas else ():
+        areas = answer.areas[int(answer.sets[space].argmax())]
+        here = np.flatnonzero(mappings.space == space)
+        at = area_of(areas, mappings.va[here])
+        number[here] = np.where(at >= 0, at + len(names), 0)
+        names += [area.name for area in areas]
+    return number, names
 
 
 # Above all numbers of address bits in a page.
@@ -229,7 +244,7 @@ _SIZES = 1 << 6
 def _mapping_json(answer: Answer) -> Iterator[str]:
     """Yield the mappings as JSON; what many have in common is made once."""
     mappings = answer.found.mappings
-    area = area_of(answer.areas, mappings.va)
+    area, names = _areas(answer, mappings)
     alike = numbered(
         len(mappings),
         [
@@ -242,7 +257,7 @@ def _mapping_json(answer: Answer) -> Iterator[str]:
     first[which[::-1]] = np.arange(len(mappings))[::-1]
     inner, outer = [], []
     for row in first.tolist():
-        some = _common_json(answer, row, int(area[row]))
+        some = _common_json(answer, row, names[area[row]])
         rest = {key: some.pop(key) for key in ("area", "roots")}
         inner.append(json.dumps(some)[1:-1])
         outer.append(json.dumps(rest)[1:])
@@ -261,7 +276,7 @@ def _mapping_json(answer: Answer) -> Iterator[str]:
 _SOME = 1 << 16
 
 
-def _common_json(answer: Answer, row: int, area: int) -> dict[str, Any]:
+def _common_json(answer: Answer, row: int, area: str) -> dict[str, Any]:
     """Return what many mappings have in common."""
     fmt, mappings = answer.fmt, answer.found.mappings
     lvl = int(mappings.lvl[row])
@@ -273,7 +288,7 @@ def _common_json(answer: Answer, row: int, area: int) -> dict[str, Any]:
         "attributes": fields.unpack_attributes(fmt, int(mappings.attributes[row])),
         "level": lvl,
         "name": words.level_names(fmt.level(lvl)),
-        "area": answer.areas[area].name if area >= 0 else None,
+        "area": area or None,
         "roots": [answer.roots[at] for at in roots],
     }
 
