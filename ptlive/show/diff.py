@@ -134,7 +134,7 @@ def as_json(
             "marks": _marks(row),
             "software": {"a": hex(row.software[0]), "b": hex(row.software[1])},
             "times": row.times,
-            "step": hex(row.step),
+            "stride": hex(row.step) if row.step else None,
             "until": words.address(row.until),
             "area": area,
         }

@@ -194,7 +194,7 @@ def test_what_a_linux_does_to_a_process_is_told_exactly(
         at_the_prompt(linux_guest, f"kill {first[1]}; rm /tmp/told")
     scattered = max(found, key=lambda row: row["times"])
     assert int(scattered["va"], 16) == int(first[2], 16)
-    assert (scattered["times"], scattered["step"]) == (300, hex(8 * FRAME))
+    assert (scattered["times"], scattered["stride"]) == (300, hex(8 * FRAME))
     assert scattered["pages"] == {"4K": 300}
     assert scattered["kinds"] == ["rights", "software"]
     assert [scattered[side]["rights"]["write"] for side in "ab"] == [True, False]
