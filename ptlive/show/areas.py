@@ -89,7 +89,9 @@ def absent_json(
             "entries": one.entries,
             "reached": one.reached,
             "example": f"{one.example:#018x}",
-            "values": profile.explain(one.lvl, one.example, _of_kernel(profile, one)).values,
+            "values": _values(
+                profile.explain(one.lvl, one.example, _of_kernel(profile, one)).values
+            ),
         }
         for one in counts
     ]
