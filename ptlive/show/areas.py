@@ -68,7 +68,9 @@ def absent_lines(
             continue
         level = f"{fmt.level(one.lvl).linux} ({one.lvl})"
         told = profile.explain(one.lvl, one.example, _of_kernel(profile, one)).text
-        such = f"{one.example:#018x}: {told}" if one.example else ""
+        # The column before it has the name already.
+        told = told.removeprefix(one.name).lstrip(" ,:")
+        such = f"{one.example:#018x} {told}" if one.example else ""
         area = area_name(profile, one.area) or "-"
         entries, reached = f"{one.entries:,}", f"{one.reached:,}"
         rows.append((area, level, entries, reached, one.name, such))

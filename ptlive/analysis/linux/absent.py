@@ -107,7 +107,7 @@ def explain(lvl: int, entry: int, kernel: bool = False) -> Explained:
     what = {
         _NONE: "PROT_NONE, or taken away to see who uses it (NUMA balancing)",
         _SPLIT: "a page of this level that is being split",
-        _TAKEN: "made not present by the kernel, as freed parts of its image and poison are",
+        _TAKEN: "taken out by the kernel (freed parts of its image, poison)",
     }[code]
     return Explained(name, {"frame": frame}, f"{what}: {told}")
 
