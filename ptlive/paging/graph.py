@@ -184,6 +184,8 @@ class Floor:
         edge: Index | slice
         if (first[1:] == end[:-1]).all():
             edge = slice(int(first[0]), int(end[-1])) if nodes.size else slice(0)
+        elif int((end - first).sum()) > self.kind.size:
+            return self._select_again_and_again(nodes, kinds)
         else:
             edge = ranges(first, end - first)
         count = end - first
@@ -193,6 +195,14 @@ class Floor:
             kept = np.flatnonzero(chosen)
             edge = kept + edge.start if isinstance(edge, slice) else edge[kept]
             count = np.bincount(owner, minlength=nodes.size)
+        return Selection(self.position[edge], edge, count)
+
+    def _select_again_and_again(self, nodes: Index, kinds: Collection[Kind]) -> Selection:
+        # Many paths reach the same nodes, of whose entries perhaps few are chosen.
+        chosen = np.flatnonzero(_among(self.kind, kinds))
+        begin = np.searchsorted(chosen, self.first_edge)
+        count = np.diff(begin)[nodes]
+        edge = chosen[ranges(begin[nodes], count)]
         return Selection(self.position[edge], edge, count)
 
     def _select_among_all(self, nodes: Index, kinds: Collection[Kind]) -> Selection:

@@ -89,3 +89,15 @@ def test_floors_tell_where_their_entries_stand() -> None:
     assert floor.entry_address(floor.position, floor.node).tolist() == [place]
     assert floor.kinds().tolist() == [Kind.ABSENT, Kind.LEAF, Kind.ABSENT]
     assert floor.leaf_bits(edge).tolist() == [12]
+
+
+def test_entries_of_nodes_that_are_asked_for_again_and_again_are_those_of_each() -> None:
+    built = shared(P)  # two nodes of one table, of two pages each
+    (floor,) = walk(built.fmt, built.ram, built.roots).floors[-1:]
+    for kinds in ((Kind.LEAF,), (Kind.TABLE,)):
+        for nodes in ([], [1], [0, 1], [1, 0], [1, 1, 0, 1, 0, 0, 1]):
+            found = floor.select(np.array(nodes, dtype=np.intp), kinds)
+            one_by_one = [floor.select(np.array([node]), kinds) for node in nodes]
+            assert found.owned.tolist() == [int(one.owned.sum()) for one in one_by_one]
+            assert found.position.tolist() == [at for one in one_by_one for at in one.position]
+            assert floor.position[found.edge].tolist() == found.position.tolist()
