@@ -10,7 +10,9 @@ import enum
 import os
 import select
 import signal
+import sys
 import threading
+import weakref
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,7 +126,7 @@ def orderly_signals() -> Iterator[None]:
     """
 
     def leave(number: int, frame: FrameType | None) -> None:
-        if _within_enum(frame):
+        if _forgetful(frame):
             threading.Timer(_LATER, os.kill, (os.getpid(), number)).start()
         elif number == signal.SIGINT:
             raise KeyboardInterrupt
@@ -144,15 +146,17 @@ def orderly_signals() -> Iterator[None]:
             signal.signal(number, before)
 
 
-def _within_enum(frame: FrameType | None) -> bool:
-    """Tell whether an exception raised here may be lost.
+# numpy looks for attributes of the class of every scalar that it is given, and forgets what
+# that raises (PyArray_LookupSpecial). The class of an enum looks in Python code up to 3.11
+# (enum.py, EnumType.__getattr__). Python itself forgets what is raised while something is
+# deleted: by __del__, and by what weak references call (weakref.py, _weakrefset.py).
+_FORGETFUL = {enum.__file__, weakref.__file__, sys.modules[weakref.WeakSet.__module__].__file__}
 
-    numpy looks for attributes of the class of every scalar that it is given, and forgets
-    what that raises (PyArray_LookupSpecial). The class of an enum looks in Python code up
-    to 3.11 (enum.py, EnumType.__getattr__).
-    """
+
+def _forgetful(frame: FrameType | None) -> bool:
+    """Tell whether an exception raised here may be lost."""
     while frame is not None:
-        if frame.f_code.co_filename == enum.__file__:
+        if frame.f_code.co_filename in _FORGETFUL or frame.f_code.co_name == "__del__":
             return True
         frame = frame.f_back
     return False

@@ -6,12 +6,17 @@ import os
 import signal
 import threading
 import time
+import weakref
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from ptlive.paging.format import Kind
 from ptlive.target.process import orderly_signals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.mark.parametrize(
@@ -27,6 +32,44 @@ def test_no_signal_is_lost_where_arrays_are_compared_with_enums(
         with pytest.raises(raised):
             _compare_until(number)
     assert signal.getsignal(number) == before
+
+
+class _SignalsWhenDeleted:
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        sum(range(10))
+
+
+def _signal(_: object) -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    sum(range(10))
+
+
+class _Thing:
+    """Something that weak references may refer to."""
+
+
+def test_no_signal_is_lost_where_something_is_deleted() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        _delete(_SignalsWhenDeleted)
+
+
+def test_no_signal_is_lost_where_a_weak_reference_is_called() -> None:
+    def make() -> _Thing:
+        thing = _Thing()
+        weakref.finalize(thing, _signal, None)
+        return thing
+
+    with pytest.raises(KeyboardInterrupt):
+        _delete(make)
+
+
+def _delete(make: Callable[[], object]) -> None:
+    """Make something, delete it, and wait for the signal that this sends."""
+    with orderly_signals():
+        thing = make()
+        del thing
+        time.sleep(10)
 
 
 def _compare_until(number: int) -> None:
