@@ -84,7 +84,7 @@ class Holey(PlainRam):
         data[~valid] = 0
         return data, valid
 
-    def written(self, addresses, length):  # type: ignore[no-untyped-def]
+    def written(self, addresses, length):  # type: ignore[no-untyped-def]  # as SparseRam's
         return addresses < np.uint64(self.data.size // 2)
 
 
