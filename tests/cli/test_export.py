@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Done
     from tests.simulated_guest import Guest
 
-pytest.importorskip("pyarrow")
-duckdb: Any = pytest.importorskip("duckdb")
-parquet: Any = pytest.importorskip("pyarrow.parquet")
+# Why what needs it is skipped; the extra `test` has it.
+WITHOUT = "pyarrow is not installed (ptlive[data])"
+pytest.importorskip("pyarrow", reason=WITHOUT)
+duckdb: Any = pytest.importorskip("duckdb", reason="duckdb is not installed (ptlive[test])")
+parquet: Any = pytest.importorskip("pyarrow.parquet", reason=WITHOUT)
 
 AT = ("--gdb", "x:1")
 EXAMPLE = Path(__file__).parents[2] / "scripts" / "examples" / "pages.py"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import zstandard
 from rich.console import Console
 
 from ptlive.arrays import u64
@@ -19,6 +20,9 @@ from scripts.benchmark.timing import Times, WrongResultError, measure
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+# Why what needs it is skipped; the extra `test` has it.
+WITHOUT = "pyarrow is not installed (ptlive[data])"
 
 
 def test_frames_are_counted_among_pages_of_all_sizes() -> None:
@@ -46,7 +50,6 @@ def test_of_a_file_of_ram_the_holes_are_passed_over(tmp_path: Path) -> None:
 
 
 def test_written_bytes_are_the_bytes(tmp_path: Path) -> None:
-    zstandard = pytest.importorskip("zstandard")
     file, frames = tmp_path / "frames.zst", np.arange(1 << 13, dtype=np.uint8)
     bare.compress(frames, file)
     with open(file, "rb") as packed:
@@ -54,8 +57,8 @@ def test_written_bytes_are_the_bytes(tmp_path: Path) -> None:
 
 
 def test_the_same_columns_are_written(tmp_path: Path) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
+    pyarrow = pytest.importorskip("pyarrow", reason=WITHOUT)
+    parquet = pytest.importorskip("pyarrow.parquet", reason=WITHOUT)
     columns = {"va": pyarrow.array([1, 2]), "area": pyarrow.array(["a", "b"]).dictionary_encode()}
     bare.write_parquet(pyarrow.table(columns), tmp_path / "bare.parquet")
     assert parquet.read_table(tmp_path / "bare.parquet").to_pydict() == {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,26 +11,13 @@ from ptlive.paging import fields, rights
 from tests.paging.builder import Builder
 from tests.paging.plain_ram import FRAME, PlainRam
 from tests.paging.tables import PWU, RW, P
+from tests.reference.terms import Leaf
 
 if TYPE_CHECKING:
     from ptlive.analysis.regions.build import Regions, TargetOf
     from ptlive.arrays import U8, U64
 
 LAST = (1 << 64) - 1
-
-
-class Leaf(NamedTuple):
-    """A leaf as the reference tells it."""
-
-    va: int
-    last_va: int
-    level: int
-    pa: int
-    entry_pa: int
-    entry: int
-    write: bool
-    user: bool
-    execute: bool
 
 
 def target(pa: U64, size_bits: U64) -> U8:

@@ -26,9 +26,11 @@ from tests.paging.tables import PS, PWU, RW, US, XD, A, Case, D, G, P, cases
 if TYPE_CHECKING:
     from ptlive.arrays import U8, U64
 
-pyarrow = pytest.importorskip("pyarrow")
-feather = pytest.importorskip("pyarrow.feather")
-parquet = pytest.importorskip("pyarrow.parquet")
+# Why what needs it is skipped; the extra `test` has it.
+WITHOUT = "pyarrow is not installed (ptlive[data])"
+pyarrow = pytest.importorskip("pyarrow", reason=WITHOUT)
+feather = pytest.importorskip("pyarrow.feather", reason=WITHOUT)
+parquet = pytest.importorskip("pyarrow.parquet", reason=WITHOUT)
 
 README = Path(write.__file__).with_name("README.md")
 TARGETS = ("nothing", "RAM")
