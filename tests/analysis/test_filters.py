@@ -13,10 +13,11 @@ from ptlive.arrays import u64
 from ptlive.errors import PtliveError
 from ptlive.paging.formats.x86_64 import make_levels
 from ptlive.paging.walk import walk
-from tests.analysis.regions.naive import Leaf, attributes, target
+from tests.analysis.regions.naive import attributes, target
 from tests.paging import listing
 from tests.paging.plain_ram import PlainRam
 from tests.paging.tables import Case, cases
+from tests.reference.terms import Leaf
 
 if TYPE_CHECKING:
     from tests.paging.listing import Row

@@ -16,11 +16,12 @@ from ptlive.paging import rights
 from ptlive.paging.formats.x86_64 import make_levels
 from ptlive.paging.sums import paths_from
 from ptlive.paging.walk import walk
-from tests.analysis.regions.naive import Leaf, alike, espfix, target
+from tests.analysis.regions.naive import alike, espfix, target
 from tests.paging.builder import Builder
 from tests.paging.plain_ram import FRAME
 from tests.paging.tables import PWU, RAM_SIZE, RW, Case, D, P, cases
 from tests.paging.tables import A as ACCESSED
+from tests.reference.terms import Leaf
 
 if TYPE_CHECKING:
     from ptlive.arrays import Bool
