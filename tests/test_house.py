@@ -28,6 +28,7 @@ ROOMS = {
     "oracle": (4, RIGHT),
     "space": (5, BOTH),
     "verify": (5, BOTH),
+    "answers": (5, BOTH),
     "demo": (6, BOTH),
     "cli": (6, BOTH),
 }

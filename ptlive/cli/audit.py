@@ -13,14 +13,14 @@ from ptlive.analysis.audit.finding import Severity
 from ptlive.analysis.audit.memory_type import MemoryTypes
 from ptlive.analysis.audit.rules import RULES, named
 from ptlive.analysis.audit.run import Audit, Ignored, audit
+from ptlive.answers.spaces import with_partners
+from ptlive.answers.together import Together, walk_together
 from ptlive.cli.bundle import Command
 from ptlive.cli.connect import connect
 from ptlive.cli.main import DONE, FOUND
 from ptlive.cli.options import LAST, NUMBER, RANGE, TargetOptions, target_options
 from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
-from ptlive.cli.spaces import with_partners
 from ptlive.cli.tell import tell_changes, tell_notes
-from ptlive.cli.together import Together, walk_together
 from ptlive.errors import PtliveError
 from ptlive.files import writing
 from ptlive.show import audit as show

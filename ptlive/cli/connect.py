@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ptlive.answers.spaces import cpu_of
 from ptlive.cli.hold import hold
 from ptlive.cli.place import find_place
-from ptlive.cli.spaces import cpu_of, wanted_spaces
+from ptlive.cli.spaces import wanted_spaces
 from ptlive.cli.tell import tell, tell_notes
 from ptlive.cli.torn import Changes
 from ptlive.memory.cache import FrameCache

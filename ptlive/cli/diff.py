@@ -14,12 +14,12 @@ import numpy as np
 from ptlive.analysis.areas import area_of
 from ptlive.analysis.diff.compare import Diff, diff
 from ptlive.analysis.diff.kinds import NAMES, Change, wanted
+from ptlive.answers.ranges import ends, united
 from ptlive.cli.bundle import Command
 from ptlive.cli.connect import Connection, connect
 from ptlive.cli.main import DONE, FOUND
 from ptlive.cli.options import RANGE, TargetOptions, target_options
 from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
-from ptlive.cli.ranges import ends, united
 from ptlive.cli.tell import tell_changes, tell_notes
 from ptlive.errors import PtliveError
 from ptlive.show import diff as show

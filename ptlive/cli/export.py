@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from ptlive.analysis.filters import filtered
+from ptlive.answers.ranges import ends, united
 from ptlive.cli.bundle import Command
 from ptlive.cli.connect import connect
 from ptlive.cli.filters import FilterOptions, filter_options
 from ptlive.cli.main import DONE
 from ptlive.cli.options import RANGE, TargetOptions, target_options
 from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
-from ptlive.cli.ranges import ends, united
 from ptlive.cli.tell import tell_changes, tell_notes
 from ptlive.errors import PtliveError
 from ptlive.files import check_free

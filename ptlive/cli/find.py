@@ -14,6 +14,7 @@ from ptlive.analysis import find as analysis
 from ptlive.analysis.find import Spans
 from ptlive.analysis.fold import fold, tables
 from ptlive.analysis.tables import spans_of
+from ptlive.answers.together import Together, walk_together
 from ptlive.cli.bundle import Command
 from ptlive.cli.connect import connect
 from ptlive.cli.find_tables import print_tables
@@ -21,7 +22,6 @@ from ptlive.cli.main import DONE, FOUND
 from ptlive.cli.options import NUMBER, RANGE, TargetOptions, target_options
 from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
 from ptlive.cli.tell import tell, tell_changes
-from ptlive.cli.together import Together, walk_together
 from ptlive.errors import PtliveError
 from ptlive.show import find as show
 from ptlive.show.json import print_json

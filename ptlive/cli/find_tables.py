@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ptlive.analysis.fold import Folded, Tables
+    from ptlive.answers.together import Together
     from ptlive.cli.connect import Connection
-    from ptlive.cli.together import Together
     from ptlive.cli.torn import Changes
 
 # Frames that are named where a few are meant.

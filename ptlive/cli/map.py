@@ -12,15 +12,16 @@ from ptlive.analysis.absent.runs import AbsentRuns, absent_runs
 from ptlive.analysis.filters import Dropped, filtered
 from ptlive.analysis.regions.build import Regions, regions
 from ptlive.analysis.tree import Run, Tree, merged_tables
-from ptlive.cli.area_option import AREA_OPTION, chosen_ranges, cuts_of
+from ptlive.answers.areas import chosen_ranges, cuts_of
+from ptlive.answers.ranges import ends, united
+from ptlive.answers.spaces import isolation_notes
+from ptlive.cli.area_option import AREA_OPTION
 from ptlive.cli.bundle import Command
 from ptlive.cli.connect import connect
 from ptlive.cli.filters import FilterOptions, filter_options
 from ptlive.cli.main import DONE
 from ptlive.cli.options import RANGE, TargetOptions, target_options
 from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
-from ptlive.cli.ranges import ends, united
-from ptlive.cli.spaces import isolation_notes
 from ptlive.cli.tell import tell, tell_changes, tell_notes
 from ptlive.errors import PtliveError
 from ptlive.paging.format import Kind
@@ -149,6 +150,8 @@ def _map(
     if graph.tops.number.size == 0:
         raise PtliveError(f"no address in these ranges is canonical in {space.format.name}")
     known = profile_of(connection, space, graph, profile)
+    if asked.areas and known is None:
+        raise PtliveError("--area needs a system that is known, and this one is not (--profile)")
     if asked.areas:
         graph = space.walk(ends(chosen_ranges(known, asked.areas, asked.ranges)), told)
     some, dropped = filtered(graph, filter_, space.target_of)

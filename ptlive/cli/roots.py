@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ptlive.analysis.roots import judge
+from ptlive.answers.spaces import found_roots, root_of, space_of
 from ptlive.cli.bundle import Command
 from ptlive.cli.connect import connect
 from ptlive.cli.main import DONE
 from ptlive.cli.options import TargetOptions, target_options
-from ptlive.cli.spaces import found_roots, root_of, space_of
 from ptlive.cli.tell import tell_changes, tell_notes
 from ptlive.errors import PtliveError
 from ptlive.paging import control

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from ptlive.answers.spaces import with_partners
 from ptlive.arrays import pieces
 from ptlive.cli.bundle import Command
 from ptlive.cli.connect import connect
 from ptlive.cli.main import DONE
 from ptlive.cli.options import TargetOptions, target_options
-from ptlive.cli.spaces import wanted_spaces, with_partners
+from ptlive.cli.spaces import wanted_spaces
 from ptlive.cli.tell import tell_changes, tell_notes
 from ptlive.errors import PtliveError
 from ptlive.memory.ram_map import Kind

@@ -10,15 +10,15 @@ import numpy as np
 from ptlive.analysis.filters import filtered
 from ptlive.analysis.statistics.leaves import Kinds, distinct_bytes
 from ptlive.analysis.statistics.tables import tables
+from ptlive.answers.ranges import ends, united
+from ptlive.answers.together import alike
 from ptlive.cli.bundle import Command
 from ptlive.cli.connect import connect
 from ptlive.cli.filters import FilterOptions, filter_options
 from ptlive.cli.main import DONE
 from ptlive.cli.options import RANGE, TargetOptions, target_options
 from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
-from ptlive.cli.ranges import ends, united
 from ptlive.cli.tell import tell_changes
-from ptlive.cli.together import alike
 from ptlive.errors import PtliveError
 from ptlive.memory.told import ToldMemory
 from ptlive.paging.sums import paths_from

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ptlive.cli.ranges import united
+from ptlive.answers.ranges import united
 from tests.paging.plain_ram import FRAME
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ptlive.analysis.linux.absent import absent
+from ptlive.answers.spaces import found_roots
 from ptlive.arrays import u64
-from ptlive.cli.spaces import found_roots
 from ptlive.memory.ram_map import Kind
 from ptlive.paging.paths import holes, leaves
 from ptlive.paging.rights import names

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from ptlive.analysis.systems import detect
+from ptlive.answers.spaces import found_roots
 from ptlive.cli.connect import connect
-from ptlive.cli.spaces import found_roots
 from ptlive.guests import recipe
 from ptlive.target import launch
 from ptlive.wire.qmp import Qmp
