@@ -49,9 +49,12 @@ class CpuState:
         return self.cr3 & _PCID_MASK if self.cr4 & _CR4_PCIDE else 0
 
 
-def read_cpus(stub: Stub) -> list[CpuState]:
-    """Read the state of every vCPU. Raises PtliveError when the connection is lost."""
-    maxphyaddr, gbpages = _cpuid(stub)
+def read_cpus(stub: Stub, known: tuple[int | None, bool | None] | None = None) -> list[CpuState]:
+    """Read the state of every vCPU. Raises PtliveError when the connection is lost.
+
+    known: what `cpuid` has returned, if it was asked before: it does not change
+    """
+    maxphyaddr, gbpages = known or cpuid(stub)
     return [
         _state(vcpu, stub.registers(vcpu), maxphyaddr, gbpages, stub.halted(vcpu))
         for vcpu in stub.vcpus()
@@ -84,7 +87,7 @@ def _state(
     )
 
 
-def _cpuid(stub: Stub) -> tuple[int | None, bool | None]:
+def cpuid(stub: Stub) -> tuple[int | None, bool | None]:
     """Return MAXPHYADDR and 1G support, where they are told."""
     bits, large = cpu_properties(stub, ("phys-bits", "pdpe1gb"))
     return (

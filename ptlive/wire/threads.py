@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ptlive.errors import PtliveError
 from ptlive.wire.packet import PacketError
@@ -24,13 +24,21 @@ _NAME = re.compile(rb"(p[0-9a-fA-F]{1,8}\.)?([0-9a-fA-F]{1,8})")
 _TRAP = re.compile(rb"T05thread:(?:p[0-9a-fA-F]+\.)?([0-9a-fA-F]{1,8});")
 
 
+class Asked(Protocol):
+    """A stub that answers packets, whoever carries them."""
+
+    def ask(self, payload: bytes) -> bytes:
+        """Send one packet and return the reply."""
+        ...
+
+
 class Threads(NamedTuple):
     """The vCPUs of a stopped guest: numbers, from 1 and ascending, and names."""
 
     names: dict[int, bytes]
 
     @classmethod
-    def ask(cls, stub: RawStub) -> Threads:
+    def ask(cls, stub: Asked) -> Threads:
         """Ask the stub for them. Raises PacketError when it does not tell."""
         names: dict[int, bytes] = {}
         reply = stub.ask(b"qfThreadInfo")
