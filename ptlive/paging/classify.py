@@ -77,7 +77,7 @@ class Found:
     def _as_masks(self) -> tuple[tuple[np.uint64, np.uint64], ...] | None:
         """Return the masks that tell what is present, a leaf, reserved; None if masks do not."""
         present, leaf = self._fmt.present, self._level.leaf
-        if not (isinstance(present, Match) and isinstance(leaf, Match)):
+        if self._level.wrong or not (isinstance(present, Match) and isinstance(leaf, Match)):
             return None
         reserved = self._level.reserved_table, self._level.reserved_leaf
         pairs = (present.mask, present.value), (leaf.mask, leaf.value), reserved

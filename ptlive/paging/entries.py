@@ -109,11 +109,12 @@ class PathEntries:
     def rights(self) -> U64:
         """Rights folded over the path, with those of a present entry."""
         fmt, above = self._floor.fmt, self._each(self._floor.nodes.rights[self._ways.node])
+        own = self._level.rights(self.entry)
         if self._all_edges:
-            return rights.fold(fmt, above, self.entry)
-        folded = np.array(np.broadcast_to(above, self.entry.shape))
+            return rights.fold(fmt, above, own)
+        folded = np.array(np.broadcast_to(above, own.shape))
         present = self._present
-        folded[present] = rights.fold(fmt, folded[present], self.entry[present])
+        folded[present] = rights.fold(fmt, folded[present], own[present])
         return folded
 
     @property

@@ -65,6 +65,16 @@ def reserved_bits(fmt: Format, lvl: int, entry: int) -> list[int]:
     return [bit for bit in range(wrong.bit_length()) if wrong >> bit & 1]
 
 
+def why_malformed(fmt: Format, lvl: int, entry: int) -> str:
+    """Return what is wrong with a present entry, to be read behind its name."""
+    reserved = [str(bit) for bit in reserved_bits(fmt, lvl, entry)]
+    one = np.array([entry], dtype=np.uint64)
+    why = [wrong.why for wrong in fmt.level(lvl).wrong if wrong.test(one)[0]]
+    if reserved:
+        why.insert(0, f"has reserved bit{'s'[: len(reserved) > 1]} {', '.join(reserved)} set")
+    return " and ".join(why) or "is no entry of its level"
+
+
 def pack_attributes(fmt: Format, lvl: int, entries: U64) -> U64:
     """Pack the attributes of leaf entries of one level, so that equal means equal.
 

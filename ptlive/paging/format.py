@@ -55,6 +55,18 @@ NEVER = Match(0, 1)
 
 
 @dataclass(frozen=True)
+class AnyOf:
+    """Test whether any of the masked bits of an entry is set."""
+
+    mask: int
+
+    def __call__(self, entries: U64) -> Bool:
+        """Return bool[n] for uint64[n]."""
+        some: Bool = (entries & np.uint64(self.mask)) != 0
+        return some
+
+
+@dataclass(frozen=True)
 class Bits:
     """Take the masked bits of an entry, where they stand."""
 
@@ -63,6 +75,17 @@ class Bits:
     def __call__(self, entries: U64) -> U64:
         """Return uint64[n] for uint64[n]."""
         return entries & np.uint64(self.mask)
+
+
+class Wrong(NamedTuple):
+    """What no present entry may be, where reserved bits do not say it all.
+
+    test: which entries are; why: to be read behind the name of an entry, such as "allows
+    writing, but not reading"
+    """
+
+    test: EntryTest
+    why: str
 
 
 class Fold(enum.Enum):
@@ -127,6 +150,9 @@ class Level:
         to, for formats that encode it
     leaf_bits: log2 of the bytes that a leaf maps, for formats that group
         neighbouring entries into one leaf
+    granting: makes of entries what has their rights where the format's rights have
+        their bits, for levels whose entries have them elsewhere, or lack some
+    wrong: what else makes a present entry malformed
     """
 
     spec: str
@@ -142,6 +168,8 @@ class Level:
     entry: str = "<u8"
     table_bits: EntryOp | None = None
     leaf_bits: EntryOp | None = None
+    granting: EntryOp | None = None
+    wrong: tuple[Wrong, ...] = ()
 
     @cached_property
     def entry_size(self) -> int:
@@ -159,7 +187,13 @@ class Level:
         if self.reserved_table != self.reserved_leaf:
             reserved = np.where(leaf, reserved, np.uint64(self.reserved_table))
         malformed: Bool = (entries & reserved) != 0
+        for wrong in self.wrong:
+            malformed |= wrong.test(entries)
         return malformed
+
+    def rights(self, entries: U64) -> U64:
+        """Return what has the rights of entries where the format's rights have their bits."""
+        return self.granting(entries) if self.granting else entries
 
 
 @dataclass(frozen=True)
@@ -196,6 +230,11 @@ class Format:
     def roots(self) -> int:
         """How many roots an address space has."""
         return 1 + max(window.root for window in self.windows)
+
+    @cached_property
+    def address_bits(self) -> int:
+        """How many bits the addresses have that the windows hold."""
+        return max(window.last_va for window in self.windows).bit_length()
 
     def level(self, lvl: int) -> Level:
         """Return level `lvl`, 1 being the table of base pages."""

@@ -114,7 +114,8 @@ class Floor:
         """The rights of each edge, folded, with the entry's own, uint64[k]."""
         above, edges = self.nodes.rights, np.diff(self.first_edge)
         alike = bool((above == above[:1]).all())
-        return rights.fold(self.fmt, above[:1] if alike else np.repeat(above, edges), self.entry)
+        own = self.fmt.level(self.lvl).rights(self.entry)
+        return rights.fold(self.fmt, above[:1] if alike else np.repeat(above, edges), own)
 
     @cached_property
     def _continuing(self) -> Index:

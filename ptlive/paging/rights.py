@@ -26,8 +26,9 @@ def unrestricted(fmt: Format) -> int:
 def fold(fmt: Format, above: U64, entries: U64) -> U64:
     """Fold entries into the rights of the paths above them.
 
-    above, entries: uint64[n]; returns uint64[n]. Rights that the leaf alone
-    decides are those of `entries`; see `inherited` for what a table passes on.
+    above, entries: uint64[n], the entries as `Level.rights` returns them; returns
+    uint64[n]. Rights that the leaf alone decides are those of `entries`; see `inherited`
+    for what a table passes on.
     """
     masks = fmt.right_masks
     granted = entries ^ masks.invert
@@ -62,8 +63,9 @@ def denied_by(fmt: Format, path: list[tuple[int, int]]) -> dict[str, int | None]
     grants has None; one that no entry grants (fold "or") is denied by the leaf.
     """
     result: dict[str, int | None] = {}
+    own = [(lvl, int(fmt.level(lvl).rights(np.array([e], np.uint64))[0])) for lvl, e in path]
     for right in fmt.rights:
-        grants = [(lvl, bool(entry & right.mask) != right.set_denies) for lvl, entry in path]
+        grants = [(lvl, bool(entry & right.mask) != right.set_denies) for lvl, entry in own]
         if right.fold is Fold.AND:
             denying = [lvl for lvl, granted in grants if not granted]
             result[right.name] = denying[0] if denying else None

@@ -3,15 +3,17 @@
 All at once, on the same walker: big-endian entries of 4 bytes; indexes of
 13, 9, 9 and 5 bits; the next table's size encoded in the entry, so that a
 level's shift depends on the path; two roots by address range; leaves told by an
-op; rights that a set bit denies, that fold by OR, that the leaf alone decides;
-neighbouring entries that make one leaf; physical addresses above 2**63.
+op; rights that a set bit denies, that fold by OR, that the leaf alone decides, and a
+level that says nothing of one of them; neighbouring entries that make one leaf; bits
+that are wrong only together; physical addresses above 2**63.
 
     bits 1:0    0 absent, 1 table, 2 leaf, 3 one of a group that makes one leaf
-    bit 2       denies write; folds by AND
+    bit 2       denies write; folds by AND; ignored at level 4
     bit 3       grants user; folds by AND
     bit 4       grants execute; the leaf alone decides
     bit 5       grants trace; folds by OR
     bit 6       reserved in a table; bit 7 reserved in a leaf
+    bits 5:3    of a leaf: not both trace and execute without user
     bits 11:8   of a table: log2 of the next table's entries, 0 for the level's own
                 of a group: log2 of its bytes, less 9
     bits 31:12  table address bits 24:5, or leaf address bits 59:40; bit 63 is set
@@ -23,7 +25,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ptlive.paging.format import Fold, Format, Level, Match, Right, Window
+from ptlive.paging.format import AnyOf, Fold, Format, Level, Match, Right, Window, Wrong
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,6 +78,15 @@ def _leaf_bits(entries: U64) -> U64:
     return np.where((entries & np.uint64(3)) == np.uint64(GROUPED), size, np.uint64(0))
 
 
+def _blind(entries: U64) -> Bool:
+    together = Match(USER | EXECUTE | TRACE, EXECUTE | TRACE)
+    return _is_leaf(entries) & together(entries)
+
+
+def _without_lock(entries: U64) -> U64:
+    return entries & ~np.uint64(LOCKED)
+
+
 def _level(lvl: int) -> Level:
     below = np.uint64(WIDTHS[lvl - 2])
 
@@ -96,12 +107,9 @@ def _level(lvl: int) -> Level:
         entry=ENTRY,
         table_bits=table_bits,
         leaf_bits=_leaf_bits,
+        granting=_without_lock if lvl == 4 else None,
+        wrong=(Wrong(_blind, "traces and executes what nobody uses"),),
     )
-
-
-def _present(entries: U64) -> Bool:
-    present: Bool = ~Match(3, 0)(entries)
-    return present
 
 
 MOCK = Format(
@@ -109,7 +117,7 @@ MOCK = Format(
     levels=tuple(_level(lvl) for lvl in (1, 2, 3, 4)),
     windows=(Window(*LOW, root=0), Window(*HIGH, root=1)),
     root_mask=(1 << 64) - 1,
-    present=_present,
+    present=AnyOf(3),
     rights=(
         Right("write", LOCKED, set_denies=True),
         Right("user", USER),
@@ -174,7 +182,7 @@ def _slots(
             else:
                 path = (*above, entry)
                 yield from _slots(ram, target, lvl - 1, shift - width, width, va, path)
-        elif entry & RSVD_LEAF or size > shift + bits:
+        elif entry & RSVD_LEAF or _is_blind(entry) or size > shift + bits:
             yield Slot("malformed", *hole)
         else:
             first = va >> size << size
@@ -199,10 +207,14 @@ def _one_leaf(one: Slot, other: Slot, shift: int) -> bool:
     return same and other.last_va - other.va >= 1 << shift
 
 
+def _is_blind(entry: int) -> bool:
+    return bool(entry & EXECUTE and entry & TRACE and not entry & USER)
+
+
 def _rights(above: tuple[int, ...], entry: int) -> tuple[bool, ...]:
     path = (*above, entry)
     return (
-        not any(each & LOCKED for each in path),
+        not any(each & LOCKED for each in path[1:]),  # the first is of level 4
         all(each & USER for each in path),
         bool(entry & EXECUTE),
         any(each & TRACE for each in path),

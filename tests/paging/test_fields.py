@@ -16,7 +16,7 @@ from ptlive.paging.format import Kind
 from ptlive.paging.formats import x86_64
 from ptlive.paging.walk import walk
 from tests.paging.builder import Builder
-from tests.paging.mock_format import MOCK, leaf
+from tests.paging.mock_format import EXECUTE, MOCK, RSVD_LEAF, RSVD_TABLE, TRACE, leaf, table
 from tests.paging.tables import PS, PWU, XD, P
 
 FIVE = x86_64.make_levels(5)
@@ -53,6 +53,19 @@ def test_bits_are_named_by_what_the_entry_is() -> None:
     assert set(table) == {"P", "R/W", "U/S", "PWT", "PCD", "A", "PS", "XD"}
     assert fields.bits(FIVE, 4, PS) == {}  # not present: the bits mean nothing
     assert fields.reserved_bits(FIVE, 4, P | PS) == [7]
+
+
+def test_what_is_wrong_with_an_entry_is_said() -> None:
+    assert fields.why_malformed(FIVE, 4, P | PS) == "has reserved bit 7 set"
+    assert fields.why_malformed(FIVE, 2, P | PS | 3 << 13) == "has reserved bits 13, 14 set"
+    blind = leaf(1, EXECUTE | TRACE)
+    assert fields.classify(MOCK, 2, blind) is Kind.MALFORMED
+    assert fields.why_malformed(MOCK, 2, blind) == "traces and executes what nobody uses"
+    both = fields.why_malformed(MOCK, 2, blind | RSVD_LEAF)
+    assert both == "has reserved bit 7 set and traces and executes what nobody uses"
+    assert fields.classify(MOCK, 1, table(1 << 63)) is Kind.MALFORMED
+    assert fields.why_malformed(MOCK, 1, table(1 << 63)) == "is no entry of its level"
+    assert fields.classify(MOCK, 2, table(1 << 63, RSVD_TABLE)) is Kind.MALFORMED
 
 
 def test_an_attribute_is_the_same_wherever_its_bit_stands() -> None:

@@ -9,7 +9,18 @@ import numpy as np
 import pytest
 
 from ptlive.arrays import u64
-from ptlive.paging.format import ALWAYS, NEVER, Bits, Field, Fold, Format, Kind, Match
+from ptlive.paging.format import (
+    ALWAYS,
+    NEVER,
+    AnyOf,
+    Bits,
+    Field,
+    Fold,
+    Format,
+    Kind,
+    Match,
+    Window,
+)
 from ptlive.paging.formats import x86_64
 from ptlive.paging.graph import HOLES
 from tests.paging.mock_format import MOCK
@@ -89,6 +100,13 @@ def test_match_and_bits_on_addresses_above_2_to_the_63() -> None:
     assert not NEVER(HIGH).any()
     assert Bits(1 << 63 | 1)(HIGH).tolist() == [0x8000_0000_0000_0001] * 2 + [0]
     assert Bits(1 << 63 | 1)(HIGH).dtype == np.uint64
+    assert AnyOf(1 << 63 | 2)(HIGH).tolist() == [True, True, False]
+
+
+def test_addresses_have_as_many_bits_as_the_windows_need() -> None:
+    assert [fmt.address_bits for fmt in FORMATS] == [64, 64, 64]
+    small = dataclasses.replace(FORMATS[0], windows=(Window(0, (1 << 32) - 1),))
+    assert small.address_bits == 32
 
 
 def test_a_field_is_shifted_down() -> None:

@@ -60,20 +60,23 @@ def test_the_level_that_decides_is_the_first_from_the_root(path: list[int]) -> N
         ([0, 0, EXECUTE], {"execute": True}, {"execute": None}),
         # A bit that denies.
         ([USER, USER | LOCKED, USER], {"write": False, "user": True}, {"write": 2, "user": None}),
+        # The same at level 4, where it means nothing.
+        ([USER | LOCKED, USER, USER, USER], {"write": True}, {"write": None}),
+        ([USER | LOCKED, USER, USER | LOCKED, USER], {"write": False}, {"write": 2}),
     ],
 )
 def test_the_mock_formats_rights(
     path: list[int], granted: dict[str, bool], denied_by: dict[str, int | None]
 ) -> None:
+    numbered = [(len(path) - n, entry) for n, entry in enumerate(path)]
     above = u64(rights.unrestricted(MOCK))
-    for entry in path[:-1]:
-        above = rights.inherited(MOCK, rights.fold(MOCK, above, u64(entry)))
-    folded = rights.fold(MOCK, above, u64(path[-1]))
+    for lvl, entry in numbered:
+        folded = rights.fold(MOCK, above, MOCK.level(lvl).rights(u64(entry)))
+        above = rights.inherited(MOCK, folded)
     names = rights.names(MOCK, int(folded[0]))
     assert granted.items() <= names.items()
     for name, yes in names.items():
         assert rights.granted(MOCK, folded, name).tolist() == [yes]
-    numbered = [(len(path) - n, entry) for n, entry in enumerate(path)]
     assert denied_by.items() <= rights.denied_by(MOCK, numbered).items()
 
 

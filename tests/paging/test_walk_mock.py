@@ -244,7 +244,7 @@ def test_rights_fold_as_the_format_says() -> None:
     ] == [
         {"write": True, "user": False, "execute": True, "trace": True},
         {"write": False, "user": False, "execute": False, "trace": True},
-        {"write": False, "user": True, "execute": True, "trace": False},
+        {"write": True, "user": True, "execute": True, "trace": False},  # level 4 has no lock
         {"write": False, "user": True, "execute": False, "trace": False},
     ]
 

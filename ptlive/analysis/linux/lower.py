@@ -40,7 +40,8 @@ def no_process(fmt: Format, memory: Memory, root: int) -> bool:
     top = np.full(entries.size, rights.unrestricted(fmt), dtype=np.uint64)
     if not valid[0] or not entries.size:
         return False
-    return not rights.granted(fmt, rights.fold(fmt, top, entries), "user").any()
+    own = fmt.level(fmt.top).rights(entries)
+    return not rights.granted(fmt, rights.fold(fmt, top, own), "user").any()
 
 
 def lower_half(fmt: Format, memory: Memory, root: int) -> Area | None:
