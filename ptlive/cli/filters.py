@@ -11,8 +11,6 @@ import click
 
 from ptlive.cli.bundle import bundle, option
 from ptlive.cli.options import NUMBER, RANGE
-from ptlive.errors import PtliveError
-from ptlive.show import words
 
 if TYPE_CHECKING:
     from ptlive.analysis.filters import Filter
@@ -55,21 +53,18 @@ class FilterOptions:
 
     def of(self, fmt: Format) -> Filter:
         """Return the filter for a format. Raises PtliveError for what is not in it."""
-        from ptlive.analysis.filters import Filter, check
+        from ptlive.answers.filters import filter_of
 
-        granted, denied = _rights(fmt, self.rights)
-        typed = [one for text in self.attr for one in text.split(",")]
-        named = [_field(one) for one in typed] + ([] if self.key is None else [(_KEY, self.key)])
-        wanted = Filter(
-            granted=granted,
-            denied=denied,
+        return filter_of(
+            fmt,
+            rights=self.rights,
             sizes=self.size,
-            targets=tuple(KINDS.index(kind) for kind in self.kind),
-            fields=tuple(named),
+            kinds=self.kind,
+            fields=self.attr,
+            values=() if self.key is None else ((_KEY, self.key),),
             frames=self.pa,
+            prefix="--",
         )
-        check(fmt, wanted)
-        return wanted
 
 
 PAGES = "Which pages"
@@ -125,43 +120,3 @@ def filter_options(command: F) -> F:
     """Give a command the options of `FilterOptions`, as its argument `wanted`."""
     names = (field.name for field in fields(FilterOptions))
     return bundle("wanted", FilterOptions, names, _OPTIONS)(command)
-
-
-def _rights(fmt: Format, typed: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the rights that must be granted and those that must be denied."""
-    names = [right.name for right in fmt.rights]
-    letters = dict(zip(words.rights(fmt, dict.fromkeys(names, True))[1:], names, strict=True))
-    found: dict[str, bool] = {}
-    for text in typed:
-        wants = True
-        for letter in text:
-            if letter in "+-,":
-                wants = letter != "-"
-            elif letter == "r" and wants:
-                pass  # all that is mapped can be read
-            elif letter not in letters:
-                known = "".join(("r", *letters))
-                raise PtliveError(
-                    f"--rights {text}: the letters of {fmt.name} are {known}, + and -"
-                )
-            elif found.setdefault(letters[letter], wants) != wants:
-                raise PtliveError(f"--rights: {letter} cannot be both granted and denied")
-    return (
-        tuple(name for name, wants in found.items() if wants),
-        tuple(name for name, wants in found.items() if not wants),
-    )
-
-
-def _field(typed: str) -> tuple[str, int | None]:
-    """Return a field's name and the value it must have, None for any but 0."""
-    name, equals, value = typed.removeprefix("-").partition("=")
-    if name != typed and typed.startswith("-"):
-        if equals:
-            raise PtliveError(f"--attr {typed}: either -NAME or NAME=VALUE")
-        return name, 0
-    if not equals:
-        return name.removeprefix("+"), None
-    try:
-        return name, int(value, 0)
-    except ValueError:
-        raise PtliveError(f"--attr {typed}: {value!r} is no number") from None
