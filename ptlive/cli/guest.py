@@ -22,6 +22,7 @@ from ptlive.show.terminal import plain, print_lines, stdout
 from ptlive.target import launch, running
 from ptlive.target.machine import Machine
 from ptlive.target.process import orderly_signals
+from ptlive.target.ready import wait_ready
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,7 +124,7 @@ def start(
         started = launch.start(made, machine, outlive=True, progress=tell)
         try:
             tell(f"booting {kind}")
-            said = launch.wait_ready(started, made)
+            started = wait_ready(started, made)
             seen = read_witness(serial_log(started)) if order else None
         except BaseException:
             launch.stop(started)
@@ -133,7 +134,7 @@ def start(
         print_json({"schema": "ptlive.guest/1", "guests": [_as_json(started) | more]})
         return DONE
     for line in (
-        f"{started.name} is up: {plain(said)}",
+        f"{started.name} is up: {plain(started.said)}",
         *(_summary(started, seen) if seen else ()),
         f"  ptlive map --guest {started.name}",
         f"  gdb -ex 'target remote {started.gdb.removeprefix('unix:')}'",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ptlive.errors import PtliveError
 from ptlive.files import write_whole
 from ptlive.guests import apt, debian, initramfs, mapper, ovmf
+from ptlive.guests.ready import Says
 from ptlive.guests.recipe import Boot, Recipe
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ RECIPE = Recipe(
     name="linux",
     summary="Debian's cloud kernel with a busybox prompt on the serial port",
     memory=512 << 20,
-    ready=r"linux: levels=(?P<levels>\d)",
+    ready=Says(r"linux: levels=(?P<levels>\d)", whole_lines=True),
     patience=120,
     prepare=_prepare,
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ptlive.guests import debian
+from ptlive.guests.ready import Says
 from ptlive.guests.recipe import Boot, Recipe
 
 if TYPE_CHECKING:
@@ -26,8 +27,7 @@ RECIPE = Recipe(
     summary="memtest86+ testing memory, 4 levels",
     memory=128 << 20,
     # It writes a screen, not lines.
-    ready=r"Status: Testing",
-    whole_lines=False,
+    ready=Says(r"Status: Testing"),
     patience=120,
     prepare=_prepare,
     levels=(4,),

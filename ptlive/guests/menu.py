@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptlive.guests import built
+from ptlive.guests.ready import Says
 from ptlive.guests.recipe import Boot, Recipe
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ RECIPE = Recipe(
     name="menu",
     summary="a bare-metal menu of page-table entries that describes and tests itself",
     memory=256 << 20,
-    ready=r"menu: levels=(?P<levels>\d)",
+    ready=Says(r"menu: levels=(?P<levels>\d)", whole_lines=True),
     patience=30,
     prepare=_prepare,
 )

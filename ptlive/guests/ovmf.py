@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ptlive.guests import debian
+from ptlive.guests.ready import Says
 from ptlive.guests.recipe import Boot, Recipe
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ RECIPE = Recipe(
     name="ovmf",
     summary="UEFI firmware (EDK II) in its shell, 4 levels",
     memory=256 << 20,
-    ready=r"EDK II$",  # the shell's second line
+    ready=Says(r"EDK II$", whole_lines=True),  # the shell's second line
     patience=120,
     prepare=_prepare,
     levels=(4,),

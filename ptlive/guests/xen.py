@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ptlive.errors import PtliveError
 from ptlive.files import write_whole
 from ptlive.guests import built, debian
+from ptlive.guests.ready import Says
 from ptlive.guests.recipe import Boot, Recipe
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ RECIPE = Recipe(
     name="xen",
     summary="the hypervisor Xen, with a paravirtual domain that spins, 4 levels",
     memory=512 << 20,
-    ready=r"xen: levels=(?P<levels>\d)",
+    ready=Says(r"xen: levels=(?P<levels>\d)", whole_lines=True),
     patience=120,
     prepare=_prepare,
     levels=(4,),

@@ -1,4 +1,4 @@
-"""Starting, awaiting and ending bundled guests under QEMU."""
+"""Starting and ending guests under QEMU."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 from ptlive.errors import PtliveError
 from ptlive.guests import swap_disk
+from ptlive.guests.ready import Reaches
 from ptlive.target import process, running
 from ptlive.target.machine import QEMU, SWAP, Machine, command_line
+from ptlive.target.ready import last_words, wait_ready
 from ptlive.target.running import Guest
 from ptlive.wire.qmp import Qmp
 
@@ -27,10 +29,6 @@ if TYPE_CHECKING:
 _START_SECONDS = 20.0
 # How long QEMU is given to answer, and to end, when it is asked to quit.
 QUIT_SECONDS = 3.0
-
-_CR4_LA57 = 1 << 12
-# Control sequences of a terminal (ECMA-48, 5.4): firmware clears the screen before a kernel speaks.
-_CURSOR = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 
 def _silent(_line: str) -> None:
@@ -50,12 +48,15 @@ def start(
     the command. Long preparations are told to `progress`, a line each. Raises
     PtliveError, with QEMU's last words when it had some, if it cannot be started.
     """
-    machine = machine or Machine(levels=recipe.levels[0])
-    if machine.levels not in recipe.levels:
+    machine = machine or Machine(levels=recipe.levels[0] if recipe.levels else None)
+    if recipe.levels and machine.levels not in recipe.levels:
         raise PtliveError(f"{recipe.name} does not page with {machine.levels} levels")
     if not shutil.which(QEMU):
         raise PtliveError(f"{QEMU} is missing: install the package qemu-system-x86")
     machine.check_host()
+    if isinstance(recipe.ready, Reaches):
+        # Frozen before its first instruction, or it might have been there before we can look.
+        machine = dataclasses.replace(machine, extra=("-S", *machine.extra))
     boot = recipe.prepare(progress)
     # An unnamed file in memory: it cannot be left behind, and the size of /dev/shm,
     # small in containers, does not bound it. Others open it through QEMU's /proc/PID/fd.
@@ -91,7 +92,7 @@ def _start(
         guest = Guest(
             name=name,
             kind=recipe.name,
-            levels=machine.levels,
+            levels=machine.levels or 0,
             accelerator=machine.accel,
             memory=memory,
             cpus=machine.cpus,
@@ -140,71 +141,7 @@ def _await_qemu(guest: Guest) -> str | None:
                 found = re.search(r"tcp:\S*:(\d+),server", device["filename"])
                 return found[1] if found else None
         return None
-    raise PtliveError(f"QEMU did not start; its last words: {_last_words(guest)}")
-
-
-def _last_words(guest: Guest) -> str:
-    """Return the last line of QEMU, or else of the guest."""
-    for path in (guest.qemu_log, guest.serial_log):
-        said = [line for line in _lines(path) if line]
-        if said:
-            return said[-1].removeprefix(f"{QEMU}: ")
-    return "none"
-
-
-def _lines(path: Path) -> list[str]:
-    """Return the lines of a log, without the spaces around them and what moves a cursor."""
-    try:
-        text = path.read_text(errors="replace")
-    except OSError:
-        return []
-    return [line.strip() for line in _CURSOR.sub("", text).split("\n")]
-
-
-def wait_ready(guest: Guest, recipe: Recipe, *, seconds: float | None = None) -> str:
-    """Wait until the guest says on its serial port that it is up; return that line.
-
-    `seconds` is the time limit, by default the recipe's. Raises PtliveError, with
-    what the guest printed last, when it ends or the time is over before, and when
-    it runs with another number of levels than it was started for.
-    """
-    limit = recipe.patience if seconds is None else seconds
-    deadline = time.monotonic() + limit
-    while True:
-        # In this order: what a guest said before it ended is in the log afterwards.
-        alive, late = guest.alive, time.monotonic() > deadline
-        ready = _ready(guest, recipe)
-        if ready:
-            levels = ready.groupdict().get("levels") or _levels(guest)
-            if int(levels) != guest.levels:
-                raise PtliveError(
-                    f"guest {guest.name} runs with {levels} levels of paging, not {guest.levels}"
-                )
-            return ready.string if recipe.whole_lines else ready[0]
-        # An instruction that this KVM cannot emulate stops the guest, not QEMU.
-        stuck = next((line for line in _lines(guest.qemu_log) if "KVM internal error" in line), "")
-        if stuck:
-            raise PtliveError(f"guest {guest.name} is stuck: {stuck}")
-        if late or not alive:
-            what = f"was not up after {limit:g} s" if alive else "ended while booting"
-            raise PtliveError(f"guest {guest.name} {what}; last words: {_last_words(guest)}")
-        time.sleep(0.02)
-
-
-def _ready(guest: Guest, recipe: Recipe) -> re.Match[str] | None:
-    """Look for what the guest says when it is up."""
-    lines = _lines(guest.serial_log)
-    if not recipe.whole_lines:
-        return re.search(recipe.ready, "\n".join(lines))
-    matches = (re.match(recipe.ready, line) for line in lines[:-1])  # the last may be unfinished
-    return next((found for found in matches if found), None)
-
-
-def _levels(guest: Guest) -> int:
-    """Ask QEMU with how many levels a guest pages that does not say it."""
-    with Qmp(guest.qmp) as qmp:
-        cr4 = re.search(r"CR4=([0-9a-f]+)", qmp.human("info registers"))
-    return 5 if cr4 and int(cr4[1], 16) & _CR4_LA57 else 4
+    raise PtliveError(f"QEMU did not start; its last words: {last_words(guest)}")
 
 
 def stop(guest: Guest) -> None:
@@ -232,7 +169,7 @@ def temporary(
     with process.orderly_signals():
         guest = start(recipe, machine, progress=progress)
         try:
-            wait_ready(guest, recipe)
+            guest = wait_ready(guest, recipe)
             yield guest
         finally:
             stop(guest)

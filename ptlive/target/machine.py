@@ -1,4 +1,4 @@
-"""The virtual machine around a bundled guest: its options and its QEMU command line."""
+"""The virtual machine around a guest: its options and its QEMU command line."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptlive.errors import PtliveError
+from ptlive.target.running import CPU_LOG
 from ptlive.wire.address import parse_address
 
 if TYPE_CHECKING:
@@ -18,20 +19,22 @@ if TYPE_CHECKING:
 
 QEMU = "qemu-system-x86_64"
 SWAP = "swap.img"
+# QEMU's own format for disks (docs/interop/qcow2.txt); anything else is taken for bare sectors.
+_QCOW2 = b"QFI\xfb"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
     """What a guest runs on.
 
-    `levels` of paging are offered by its CPU (5 or 4; the guest decides); `accel`
-    is "tcg" or "kvm". The gdb stub listens on `gdb`: `HOST:PORT` (port 0: any
-    free one), `unix:PATH`, "free" for a free loopback port, or by default a
+    `levels` of paging are offered by its CPU (5 or 4, None for as many as it has; the
+    guest decides); `accel` is "tcg" or "kvm". The gdb stub listens on `gdb`: `HOST:PORT`
+    (port 0: any free one), `unix:PATH`, "free" for a free loopback port, or by default a
     private unix socket. `memory` is in bytes, by default what the guest's recipe
     says; `extra` are more QEMU arguments. Raises PtliveError for what cannot be.
     """
 
-    levels: int = 5
+    levels: int | None = 5
     accel: str = "tcg"
     gdb: str | None = None
     memory: int | None = None
@@ -39,7 +42,7 @@ class Machine:
     extra: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        if self.levels not in (4, 5):
+        if self.levels not in (4, 5, None):
             raise PtliveError(f"x86-64 pages with 4 or 5 levels, not {self.levels}")
         if self.accel not in ("tcg", "kvm"):
             raise PtliveError(f"no accelerator '{self.accel}': there are tcg and kvm")
@@ -88,7 +91,7 @@ def command_line(
     address for the stub; logs and SWAP are in `folder`, sockets in `sockets`.
     """
     # Five levels need CPUID's LA57 bit; TCG's "max" has it, KVM's has it as the host does.
-    cpu = "max" if machine.levels == 5 else "max,-la57"
+    cpu = "max,-la57" if machine.levels == 4 else "max"
     if machine.accel == "tcg":
         cpu = ",".join([cpu, *(f"-{feature}" for feature in boot.without)])
     command = [
@@ -104,6 +107,8 @@ def command_line(
         f"logfile={_comma(folder / 'serial.log')}",
         *("-serial", "chardev:serial"),
         *("-debugcon", f"file:{folder / 'debugcon.log'}"),
+        # A triple fault leaves no other trace.
+        *("-d", "cpu_reset", "-D", str(folder / CPU_LOG)),
     ]
     if boot.firmware:
         command += ["-bios", str(boot.firmware)]
@@ -117,7 +122,22 @@ def command_line(
         # NVMe, since the driver is in Debian's cloud kernel itself and needs no module.
         command += ["-drive", f"if=none,id=swap,format=raw,file={_comma(folder / SWAP)}"]
         command += ["-device", "nvme,drive=swap,serial=swap"]
+    for disk in boot.disks:
+        command += ["-drive", _drive(disk)]
+    if boot.cdrom:
+        command += ["-drive", f"media=cdrom,format=raw,readonly=on,file={_comma(boot.cdrom)}"]
+    if boot.debug_exit is not None:
+        command += ["-device", f"isa-debug-exit,iobase={boot.debug_exit:#x},iosize=4"]
+    if boot.screen:
+        command += ["-vga", "std"]
     return [*command, *machine.extra]
+
+
+def _drive(disk: Path) -> str:
+    """Return the option for a disk of which the file stays as it is: writes go elsewhere."""
+    with open(disk, "rb") as file:
+        kind = "qcow2" if file.read(len(_QCOW2)) == _QCOW2 else "raw"
+    return f"media=disk,format={kind},snapshot=on,file={_comma(disk)}"
 
 
 def _comma(path: Path | str) -> str:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import FrameType
 
+# How processes of ours ended, by number.
+_exit_codes: dict[int, int] = {}
 # Seconds until a signal that came at a bad moment is sent again.
 _LATER = 0.001
 
@@ -44,7 +46,7 @@ def spawn(
     for descriptor in keep:
         os.set_inheritable(descriptor, True)
     try:
-        return os.posix_spawnp(
+        pid = os.posix_spawnp(
             command[0],
             command,
             os.environ,
@@ -62,6 +64,8 @@ def spawn(
     finally:
         for descriptor in keep:
             os.set_inheritable(descriptor, False)
+    _exit_codes.pop(pid, None)  # of another process that had this number
+    return pid
 
 
 def start_time(pid: int) -> int | None:
@@ -70,7 +74,9 @@ def start_time(pid: int) -> int | None:
     A process that has ended and only waits for its parent counts as gone.
     """
     with suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)  # ours or not: if it is, take it off the table
+        ended, status = os.waitpid(pid, os.WNOHANG)  # if it is ours, take it off the table
+        if ended:
+            _exit_codes[pid] = os.waitstatus_to_exitcode(status)
     try:
         # The name in parentheses may hold spaces; proc(5) counts fields from 1, the
         # state is field 3 and the start time field 22.
@@ -78,6 +84,12 @@ def start_time(pid: int) -> int | None:
     except OSError:
         return None
     return None if fields[0] in "ZX" else int(fields[19])
+
+
+def exit_code(pid: int) -> int | None:
+    """Return the exit status of a process of ours that has ended (-N: by signal N), else None."""
+    start_time(pid)
+    return _exit_codes.get(pid)
 
 
 def end(pid: int, started: int, *, patience: float = 3.0) -> None:

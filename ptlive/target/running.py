@@ -1,4 +1,4 @@
-"""The bundled guests that run now, as other commands find them.
+"""The guests of ptlive's that run now, as other commands find them.
 
 State lives in $XDG_RUNTIME_DIR/ptlive, or /tmp/ptlive-UID where there is no such
 directory: one private folder per guest, with its description (guest.json), its
@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptlive.errors import PtliveError
-from ptlive.target.process import start_time
+from ptlive.target.process import exit_code, start_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # sun_path holds 108 bytes, of which one is the final zero (unix(7)).
 _LONGEST_SOCKET = 107
+CPU_LOG = "cpu.log"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,9 @@ class Guest:
     shared or privately, as long as the guest runs; with more than 3 GB, the hole
     that physical addresses have below 4 GB is not in the file. `process_started` is the start
     time of process `pid` in clock ticks since boot; `started` is the same moment
-    in seconds since 1970. `symbols` is the guest's ELF file where it has one.
+    in seconds since 1970. `symbols` is the guest's ELF file where it has one. `levels`
+    are 0 as long as it is not known with how many it pages; `said` is what made it
+    known that it was up, empty before.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Guest:
     socket_folder: str
     symbols: str | None
     command: list[str]
+    said: str = ""
 
     @property
     def serial_log(self) -> Path:
@@ -76,9 +80,19 @@ class Guest:
         return Path(self.folder, "qemu.log")
 
     @property
+    def cpu_log(self) -> Path:
+        """What QEMU said of resets and triple faults."""
+        return Path(self.folder, CPU_LOG)
+
+    @property
     def alive(self) -> bool:
         """Whether its QEMU still runs."""
         return start_time(self.pid) == self.process_started
+
+    @property
+    def exit_code(self) -> int | None:
+        """QEMU's exit status; None while it runs, and to others than who started it."""
+        return None if self.alive else exit_code(self.pid)
 
 
 def private_folder(path: Path) -> Path:
@@ -158,8 +172,9 @@ def record(guest: Guest) -> None:
 def forget(guest: Guest) -> None:
     """Remove what is kept about a guest that has ended."""
     with locked():
-        # Its name may have been given to another guest meanwhile.
-        if _read(Path(guest.folder)) == guest:
+        # Its name may have been given to another guest meanwhile; more may be known of it.
+        kept = _read(Path(guest.folder))
+        if kept and (kept.pid, kept.started) == (guest.pid, guest.started):
             _remove(guest)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ptlive.cli import guest as cli_guest
 from ptlive.target import launch, prompt, running
 from ptlive.target.running import Guest as Bundled
 from tests.guests.said.test_census import RUN as CENSUS
@@ -68,7 +69,8 @@ def launched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launched:
     made = Launched(tmp_path)
     monkeypatch.setattr(launch, "start", made.start)
     monkeypatch.setattr(launch, "stop", made.stop)
-    monkeypatch.setattr(launch, "wait_ready", lambda *_: "linux: levels=5 release=6.1")
+    said = "linux: levels=5 release=6.1"
+    monkeypatch.setattr(cli_guest, "wait_ready", lambda one, _: dataclasses.replace(one, said=said))
     monkeypatch.setattr(running, "find", lambda _=None: made.guest())
     return made
 

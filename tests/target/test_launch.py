@@ -17,8 +17,10 @@ from elftools.elf.elffile import ELFFile
 
 from ptlive.errors import PtliveError
 from ptlive.guests import menu, recipe
+from ptlive.guests.ready import Says
 from ptlive.target import launch, process, running
 from ptlive.target.machine import Machine
+from ptlive.target.ready import wait_ready
 from ptlive.wire.qmp import Qmp
 
 if TYPE_CHECKING:
@@ -103,7 +105,7 @@ def test_a_missing_qemu_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 
 def test_a_guest_that_is_not_up_in_time_is_told_with_its_last_words() -> None:
-    never = dataclasses.replace(MENU, ready=r"never: (?P<levels>\d)", patience=1.0)
+    never = dataclasses.replace(MENU, ready=Says("never"), patience=1.0)
     expected = r"menu was not up after 1 s.*menu: levels=5"
     with pytest.raises(PtliveError, match=expected), launch.temporary(never):
         pytest.fail("it is not up")
@@ -113,7 +115,7 @@ def test_a_guest_that_ends_while_booting_is_told() -> None:
     guest = launch.start(MENU, Machine(extra=["-S"]))
     process.end(guest.pid, guest.process_started)
     with pytest.raises(PtliveError, match="menu ended while booting"):
-        launch.wait_ready(guest, MENU)
+        wait_ready(guest, MENU)
     launch.stop(guest)
 
 
@@ -193,6 +195,6 @@ def test_a_guest_that_is_to_outlive_its_command_does() -> None:
     assert guest
     assert guest.pid == pid
     assert os.getsid(pid) == pid
-    launch.wait_ready(guest, MENU)
+    wait_ready(guest, MENU)
     launch.stop(guest)
     assert process.start_time(pid) != guest.process_started

@@ -110,3 +110,38 @@ def test_kvm_that_may_not_be_opened_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(os.path, "exists", lambda _: True)
     with pytest.raises(PtliveError, match="may not be opened by this user"):
         Machine(accel="kvm", levels=4).check_host()
+
+
+def test_firmware_takes_the_place_of_a_kernel_and_tcg_is_shown_less() -> None:
+    boot = Boot(firmware=Path("/fw"), without=("cx16", "x"))
+    line = build(Machine(levels=4), boot)
+    assert option(line, "-bios") == "/fw"
+    assert "-kernel" not in line
+    assert option(line, "-cpu") == "max,-la57,-cx16,-x"
+    line = build(Machine(levels=4, accel="kvm"), Boot(kernel=Path("/k"), without=("cx16",)))
+    assert "-bios" not in line
+    assert option(line, "-cpu") == "max,-la57"
+
+
+def test_a_machine_that_is_not_to_have_so_many_levels_has_all(tmp_path: Path) -> None:
+    assert option(build(Machine(levels=None)), "-cpu") == "max"
+
+
+def test_images_stay_as_they_are(tmp_path: Path) -> None:
+    raw, qcow, cd = tmp_path / "raw,1", tmp_path / "q", tmp_path / "cd.iso"
+    raw.write_bytes(bytes(512))
+    qcow.write_bytes(b"QFI\xfb" + bytes(508))
+    command = build(Machine(), Boot(disks=(raw, qcow), cdrom=cd))
+    drives = [command[at + 1] for at, word in enumerate(command) if word == "-drive"]
+    assert drives == [
+        f"media=disk,format=raw,snapshot=on,file={tmp_path}/raw,,1",
+        f"media=disk,format=qcow2,snapshot=on,file={qcow}",
+        f"media=cdrom,format=raw,readonly=on,file={cd}",
+    ]
+
+
+def test_a_port_to_end_qemu_by_and_a_screen() -> None:
+    command = build(Machine(), Boot(kernel=Path("/k"), debug_exit=0xF4, screen=True))
+    assert option(command, "-device") == "isa-debug-exit,iobase=0xf4,iosize=4"
+    assert option(command, "-vga") == "std"
+    assert "-vga" not in build(Machine())

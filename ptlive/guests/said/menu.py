@@ -13,6 +13,7 @@ import numpy as np
 
 from ptlive.access_kind import ACCESS_KINDS
 from ptlive.errors import PtliveError
+from ptlive.guests.elf import symbols
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,12 +90,12 @@ def read_menu(elf: Path, memory: Memory) -> Menu:
 
     Raises PtliveError if the guest is not (yet) parked.
     """
-    symbols = _symbols(elf)
-    result = np.frombuffer(_bytes(memory, symbols["menu_result"], _RESULT.itemsize), _RESULT)[0]
+    places = symbols(elf)
+    result = np.frombuffer(_bytes(memory, places["menu_result"], _RESULT.itemsize), _RESULT)[0]
     if result["magic"] != MAGIC:
         raise PtliveError("the menu guest is not parked: its tables are not ready")
     count = int(result["lines"])
-    rows = np.frombuffer(_bytes(memory, symbols["menu"], count * _LINE.itemsize), _LINE)
+    rows = np.frombuffer(_bytes(memory, places["menu"], count * _LINE.itemsize), _LINE)
     return Menu([_line(row) for row in rows], int(result["levels"]), int(result["differences"]))
 
 
@@ -114,18 +115,6 @@ def _line(row: np.void) -> MenuLine:
 
 def _answer(row: np.void) -> Answer:
     return Answer(int(row["vector"]), int(row["error"]), int(row["frame"]))
-
-
-def _symbols(elf: Path) -> dict[str, int]:
-    # A twentieth of a second, for this alone.
-    from elftools.elf.elffile import ELFFile
-    from elftools.elf.sections import SymbolTableSection
-
-    with open(elf, "rb") as file:
-        table = ELFFile(file).get_section_by_name(".symtab")
-        if not isinstance(table, SymbolTableSection):
-            raise PtliveError(f"{elf} has no symbols")
-        return {symbol.name: symbol["st_value"] for symbol in table.iter_symbols()}
 
 
 def _bytes(memory: Memory, address: int, length: int) -> bytes:
