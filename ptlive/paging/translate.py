@@ -177,10 +177,14 @@ def _edge(floor: Floor, position: Index, node: Index) -> Index:
     if not floor.fmt.level(floor.lvl).leaf_bits or not floor.position.size:
         return floor.edge_at(position)
     edge = np.maximum(np.searchsorted(floor.position, position, side="right") - 1, 0)
-    away = position - floor.position[edge]
-    wide = floor.leaf_bits(edge) - floor.nodes.shift[floor.node[edge]]
-    away = np.where(floor.kind[edge] == Kind.LEAF, away >> wide.astype(np.intp), away)
-    return np.where((away == 0) & (floor.node[edge] == node), edge, -1)
+    shift = floor.nodes.shift[floor.node[edge]]
+    wide = floor.leaf_bits(edge) - shift
+    index, own = floor.index_at(position, node), floor.index(edge)
+    # Those that make one leaf need not all be present: what is absent belongs to none.
+    grouped = (floor.kind[edge] == Kind.LEAF) & (index >> wide == own >> wide)
+    grouped &= floor.fmt.present(floor.value(position))
+    here = (floor.position[edge] == position) | grouped
+    return np.where(here & (floor.node[edge] == node), edge, -1)
 
 
 def _settle(result: Translations, floor: Floor, steps: Steps, edge: Index) -> None:
