@@ -29,6 +29,7 @@ ROOMS = {
     "space": (5, BOTH),
     "verify": (5, BOTH),
     "answers": (5, BOTH),
+    "api": (6, BOTH),
     "demo": (6, BOTH),
     "cli": (6, BOTH),
 }

@@ -1,0 +1,307 @@
+"""An address space of a guest, as the library offers it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ptlive.access_kind import ACCESS_KINDS
+from ptlive.answers.areas import chosen_ranges, cuts_of
+from ptlive.answers.ranges import ends, united
+from ptlive.api.frozen import frozen
+from ptlive.api.regions import Regions
+from ptlive.api.shown import Shown
+from ptlive.api.translation import Translation
+from ptlive.errors import PtliveError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from os import PathLike
+
+    import numpy.typing as npt
+
+    from ptlive import space as inner
+    from ptlive.analysis.profile import Profile
+    from ptlive.api.held import Held
+    from ptlive.api.report import Report
+    from ptlive.api.shown import Table
+    from ptlive.arrays import U64
+    from ptlive.paging.graph import Graph
+    from ptlive.paging.translate import Translations
+
+    Ranges = Iterable[tuple[int, int]]
+
+_LAST = (1 << 64) - 1
+
+
+class AddressSpace(Shown):
+    """One root table of a guest, with all that is needed to walk it.
+
+    It is good as long as the guest is held and has not run on; after that every question
+    raises PtliveError, except to one that `freeze` made. Ranges are pairs of a first and a
+    last address, both included; addresses are linear ones unless they are called physical.
+    """
+
+    def __init__(self, held: Held | None, space: inner.AddressSpace) -> None:
+        self._held, self._inner = held, space
+        self._systems: dict[tuple[bytes, int], Profile] = {} if held is None else held.systems
+
+    @property
+    def root(self) -> int:
+        """The physical address of the root table."""
+        return int(self._inner.root[0])
+
+    @property
+    def origin(self) -> str:
+        """Where the root came from: "cr3", "vcpu:2", "#3" of `Guest.roots`, or its address."""
+        return self._inner.origin
+
+    @property
+    def vcpu(self) -> int:
+        """The vCPU whose control registers count, from 1."""
+        return self._inner.vcpu
+
+    @property
+    def format(self) -> str:
+        """The name of the format, such as "5-level paging"."""
+        return self._inner.format.name
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it is a copy of the tables, see `freeze`."""
+        return self._held is None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is on in this address space and not modelled, in sentences."""
+        return tuple(f"{name}: {text}" for name, text in self._inner.not_modelled.items())
+
+    def translate(self, va: int, *, length: int = 1) -> Translation:
+        """Translate one address, and tell what every kind of access to it gets.
+
+        length: bytes of the access, of which the later ones may lie in another page
+
+        Raises PtliveError for an address beyond 64 bits, and for a bad root table.
+        """
+        space, one = self._space, _addresses([va])
+        found = space.translate(one)
+        kinds = list(ACCESS_KINDS.values())
+        told = space.describe(found, 0, kinds, space.beyond(one, length))
+        return Translation(space.format, told, length)
+
+    def translate_many(self, va: npt.ArrayLike) -> Translations:
+        """Translate many addresses at once, about a million a second.
+
+        va: integers, or uint64[n]. Returns columns of length n: pa uint64 (0 where nothing is
+        mapped), mapped bool, page_bits uint8 (log2 of the page's bytes), kind, lvl, entry and
+        entry_pa of the entry at which each path ends. Raises PtliveError for a bad root table.
+        """
+        return self._space.translate(_addresses(va))
+
+    def read(self, va: int, length: int) -> bytes:
+        """Read memory through the tables, as the debugger of a kernel does: rights do not count.
+
+        Raises PtliveError where a page is not mapped, or maps no RAM and no ROM: devices are
+        not touched.
+        """
+        space = self._space
+        if length <= 0:
+            return b""
+        if va + length - 1 > _LAST:
+            raise PtliveError(f"{length} bytes from {va:#x} on reach beyond the last address")
+        first = va & ~0xFFF
+        pages = np.arange(first, va + length, 1 << 12, dtype=np.uint64)
+        found = space.translate(pages)
+        if not found.mapped.all():
+            missing = max(int(pages[~found.mapped][0]), va)
+            raise PtliveError(f"{missing:#x} is not mapped in {space.title}")
+        data, valid = space.memory.read(found.pa, 1 << 12)
+        if not valid.all():
+            lost = int(pages[~valid][0])
+            raise PtliveError(f"what {max(lost, va):#x} maps is no RAM and no ROM that can be read")
+        return data.tobytes()[va - first : va - first + length]
+
+    def walk(self, ranges: Ranges | None = None) -> Graph:
+        """Walk the tables; return the graph of what was found, see `ptlive.paging.graph`.
+
+        It holds what it tells, and stays good when the guest goes on. Raises PtliveError for a
+        bad root table.
+        """
+        return self._space.walk(_ends(ranges))
+
+    def freeze(self, ranges: Ranges | None = None) -> AddressSpace:
+        """Return the same address space over a copy of its tables, to be asked later.
+
+        ranges: of what is copied, everything by default. Of a frozen one nothing but tables can
+        be read, and there is no MMU to verify it.
+        """
+        made = AddressSpace(None, frozen(self._space, _ends(ranges)))
+        made._systems = dict(self._systems)
+        system = self.system()
+        if system is not None:
+            made._known = system
+        return made
+
+    _known: Profile | None = None
+
+    def system(self, symbols: str | PathLike[str] | None = None) -> Profile | None:
+        """Return what is known of the system that this address space belongs to, None if nothing.
+
+        symbols: its vmlinux, System.map or a saved /proc/kallsyms. The value has `name`,
+        `areas` (va, last_va, name, evidence), `evidence` in sentences, and `name_of(address)`,
+        which gives the symbol there. Raises PtliveError for symbols of another system.
+        """
+        from pathlib import Path
+
+        from ptlive.answers.system import system_of
+
+        if self._known is not None and symbols is None:
+            return self._known
+        path = None if symbols is None else Path(symbols)
+        known = self._systems if path is None else {}
+        return system_of(self._space, symbols=path, known=known)
+
+    def regions(
+        self,
+        ranges: Ranges | None = None,
+        *,
+        rights: str | Collection[str] = (),
+        sizes: Collection[int] = (),
+        kinds: Collection[str] = (),
+        attributes: Collection[str] = (),
+        frames: Ranges = (),
+        area: str | Collection[str] = (),
+        areas: bool = True,
+        split_pa: bool = False,
+        fold: bool = True,
+    ) -> Regions:
+        """Return what is mapped, neighbouring pages of equal rights and attributes merged.
+
+        ranges: everything by default; area: only areas of a known system whose names begin so,
+        such as "kernel text"
+        rights: letters, "wx" for pages with both, "w-x" for the first without the second, "-u"
+        sizes: of pages, in bytes; kinds: what the frames lie in: nothing, ram, rom, device, mixed
+        attributes: "G", "-G" for without, "PAT=1"; frames: ranges of physical addresses, of which
+        a page maps at least one
+        areas: whether regions are named by the areas of a known system, and end where these do
+        split_pa: begin a region where the frames do not follow each other; fold: make one of what
+        shared tables repeat at equal distances
+
+        Raises PtliveError for what the format does not have, an area that is not known, and for
+        more regions than can be told.
+        """
+        from ptlive.analysis.filters import filtered
+        from ptlive.analysis.regions.build import regions
+        from ptlive.answers.filters import filter_of
+
+        space = self._space
+        names = (area,) if isinstance(area, str) else tuple(area)
+        system = self.system() if areas or names else None
+        wanted = () if ranges is None else _united(ranges)
+        if names:
+            wanted = chosen_ranges(system, names, wanted)
+        letters = (rights,) if isinstance(rights, str) else tuple(rights)
+        chosen = filter_of(
+            space.format,
+            rights=letters,
+            sizes=tuple(_size_bits(size) for size in sizes),
+            kinds=tuple(kinds),
+            fields=tuple(attributes),
+            frames=tuple(frames),
+        )
+        some, _ = filtered(space.walk(ends(wanted)), chosen, space.target_of)
+        known = system if areas else None
+        found = regions(some, space.target_of, split_pa=split_pa, fold=fold, cuts=cuts_of(known))
+        return Regions(found, known.areas if known else (), space.title)
+
+    def verify(
+        self,
+        ranges: Ranges | None = None,
+        *,
+        addresses: Collection[int] = (),
+        accesses: Collection[str] = (),
+        oracles: Collection[str] = (),
+        random: int | None = None,
+        each_frame: bool = False,
+        probes: int = 2000,
+        seed: int = 0,
+    ) -> Report:
+        """Ask an MMU whether the walk is right, about everything or what is named.
+
+        ranges, or single addresses: what to ask about; accesses: kinds of access, all by default
+        oracles: "twin", "stepped", "debug-walker", "info-tlb"; by default a twin, a short-lived
+        copy of the guest whose MMU makes each access, or, where there can be none, QEMU's debug
+        walker. The stepped one writes and steps in the guest, and puts everything back.
+        random: how many random addresses are asked besides; each_frame: ask for each 4K frame
+        inside larger pages; probes: at most so many for the oracles that are slow; seed: of what
+        is chosen
+
+        Raises PtliveError where an oracle cannot answer, and for a frozen address space.
+        """
+        from ptlive.api.report import verified
+
+        return verified(
+            self._live("verify"),
+            self._space,
+            ranges=_ends(ranges),
+            addresses=_addresses(list(addresses)) if addresses else None,
+            accesses=accesses,
+            oracles=tuple(oracles),
+            random=random,
+            each_frame=each_frame,
+            probes=probes,
+            seed=seed,
+        )
+
+    @property
+    def _space(self) -> inner.AddressSpace:
+        """The address space itself. Raises PtliveError once it is stale."""
+        if self._held is not None:
+            self._held.check()
+        return self._inner
+
+    def _live(self, what: str) -> Held:
+        if self._held is None:
+            raise PtliveError(f"{what} needs the guest, and this address space is a frozen copy")
+        return self._held
+
+    def _title(self) -> str:
+        copy = ", frozen" if self.frozen else ""
+        return f"{self._inner.title}, {self.format}, vCPU {self.vcpu}{copy}"
+
+    def _content(self) -> Iterator[str | Table]:
+        yield from self.notes
+
+
+def _size_bits(size: int) -> int:
+    if size <= 0 or size & (size - 1):
+        raise PtliveError(f"{size} is no size of pages: 4096, 1 << 21, 1 << 30")
+    return size.bit_length() - 1
+
+
+def _addresses(va: npt.ArrayLike | Sequence[int]) -> U64:
+    """Return addresses as uint64[n]. Raises PtliveError for what is none."""
+    if isinstance(va, np.ndarray) and va.dtype == np.uint64:
+        return va.reshape(-1)
+    try:
+        values = [int(one) for one in np.atleast_1d(np.asarray(va, dtype=object)).reshape(-1)]
+        return np.array(values, dtype=np.uint64)
+    except (TypeError, ValueError, OverflowError):
+        raise PtliveError("an address is a number from 0 to 2**64 - 1") from None
+
+
+def _ends(ranges: Ranges | None) -> tuple[U64, U64] | None:
+    """Return ranges as the walker takes them; None is everything."""
+    return None if ranges is None else ends(_united(ranges))
+
+
+def _united(ranges: Ranges) -> tuple[tuple[int, int], ...]:
+    """Return ranges, none overlapping. Raises PtliveError for what is no range."""
+    pairs = [(int(first), int(last)) for first, last in ranges]
+    if not pairs:
+        raise PtliveError("no range is given: leave it out for everything")
+    for first, last in pairs:
+        if not 0 <= first <= last <= _LAST:
+            raise PtliveError(f"{first:#x}..{last:#x} is no range of 64-bit addresses")
+    return united(pairs)
