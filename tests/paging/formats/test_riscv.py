@@ -185,6 +185,8 @@ def test_of_entries_that_make_one_page_an_absent_one_maps_nothing() -> None:
     ram = PlainRam(3 * FRAME, 0, {0: V | 1 << 10, FRAME: V | 2 << 10})
     for index in (3, 7):
         ram.write(2 * FRAME + 8 * index, V | R | N | 0x1238 << 10)
-    found = translate(riscv.make("sv39"), ram, u64(0), np.arange(20, dtype=np.uint64) << np.uint64(12))
+    found = translate(
+        riscv.make("sv39"), ram, u64(0), np.arange(20, dtype=np.uint64) << np.uint64(12)
+    )
     assert np.flatnonzero(found.mapped).tolist() == [3, 7]
     assert found.pa[[3, 7]].tolist() == [0x1233000, 0x1237000]
