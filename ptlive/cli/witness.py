@@ -41,7 +41,7 @@ def witness(name: str | None, processes: bool, kernel: bool, as_json: bool) -> i
     """
     one = running.find(name)
     if one is None:
-        raise PtliveError("no bundled guest is running")
+        raise PtliveError("no guest that ptlive started is running")
     if processes and kernel:
         raise PtliveError("--processes and --kernel are two questions: ask one at a time")
     if (processes or kernel) and one.kind != "linux":

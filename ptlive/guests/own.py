@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ptlive.guests.ready import Ready
 
 NAME = "own"
+#: When it is up, if nothing else is said.
+READY = "paging"
 #: Seconds that it may take to come up.
 PATIENCE = 30.0
 _MEMORY = 256 << 20
@@ -30,7 +32,7 @@ def recipe(
     cdrom: Path | None = None,
     bios: Path | None = None,
     symbols: Path | None = None,
-    ready: str | Ready = "paging",
+    ready: str | Ready = READY,
     patience: float = PATIENCE,
     debug_exit: int | None = None,
 ) -> Recipe:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ptlive.cli import guest as cli_guest
+from ptlive.cli import start as cli_start
+from ptlive.guests.ready import Says
 from ptlive.target import launch, prompt, running
 from ptlive.target.running import Guest as Bundled
 from tests.guests.said.test_census import RUN as CENSUS
@@ -70,27 +71,87 @@ def launched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launched:
     monkeypatch.setattr(launch, "start", made.start)
     monkeypatch.setattr(launch, "stop", made.stop)
     said = "linux: levels=5 release=6.1"
-    monkeypatch.setattr(cli_guest, "wait_ready", lambda one, _: dataclasses.replace(one, said=said))
+    monkeypatch.setattr(cli_start, "wait_ready", lambda one, _: dataclasses.replace(one, said=said))
     monkeypatch.setattr(running, "find", lambda _=None: made.guest())
     return made
 
 
 @pytest.mark.parametrize(
-    "option",
+    ("option", "fits"),
     [
-        ("--map", "all"),
-        ("--kernel", "/k"),
-        ("--release", "bookworm-backports"),
-        ("--append", "pti=on"),
-        ("--map", "nonsense"),
+        (("--map", "all"), "linux"),
+        (("--kernel", "/k"), "linux and own"),
+        (("--release", "bookworm-backports"), "linux"),
+        (("--append", "pti=on"), "linux and own"),
+        (("--map", "nonsense"), "linux"),
+        (("--uefi",), "linux"),
+        (("--disk", "/d"), "own"),
+        (("--ready", "up"), "own"),
+        (("--debug-exit", "0xf4"), "own"),
     ],
 )
-def test_options_of_linux_do_not_fit_the_menu_guest(
-    refused: Callable[..., str], launched: Launched, option: tuple[str, str]
+def test_options_of_others_do_not_fit_the_menu_guest(
+    refused: Callable[..., str], launched: Launched, option: tuple[str, ...], fits: str
 ) -> None:
     said = refused("guest", "start", "menu", *option)
-    assert said == f"{option[0]} is for the linux guest; menu has no use for it"
+    assert said == f"{option[0]} is for {fits}; menu has no use for it"
     assert launched.recipe is None
+
+
+def test_a_system_of_ones_own_is_what_the_options_say(
+    ptlive: Callable[..., Done], launched: Launched, tmp_path: Path
+) -> None:
+    for name in ("kernel", "initrd", "disk", "more", "cd", "fw"):
+        (tmp_path / name).write_bytes(bytes(16))
+    files = {name: str(tmp_path / name) for name in ("kernel", "initrd", "disk", "more")}
+    done = ptlive(
+        *("guest", "start", "own", "--kernel", files["kernel"], "--initrd", files["initrd"]),
+        *("--append", "a=1", "--append", "b", "--disk", files["disk"], "--disk", files["more"]),
+        *("--cdrom", str(tmp_path / "cd"), "--bios", str(tmp_path / "fw")),
+        *("--ready", "^up$", "--patience", "2.5", "--debug-exit", "0xf4", "--", "-device", "x"),
+    )
+    assert done.status == 0, done.err
+    made, machine = launched.recipe, launched.machine
+    assert made
+    assert machine
+    assert (made.ready, made.patience, made.levels) == (Says("^up$"), 2.5, ())
+    assert (machine.levels, machine.extra) == (None, ("-device", "x"))
+    boot = made.prepare(print)
+    assert (boot.kernel, boot.initrd) == (tmp_path / "kernel", tmp_path / "initrd")
+    assert boot.disks == (tmp_path / "disk", tmp_path / "more")
+    assert (boot.cdrom, boot.firmware) == (tmp_path / "cd", tmp_path / "fw")
+    assert (boot.append, boot.debug_exit, boot.symbols) == ("a=1 b", 0xF4, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), "nothing to boot is named: a kernel, a disk, a CD or firmware (bios)"),
+        (("--kernel", "/no/k"), "cannot read the kernel /no/k: No such file or directory"),
+        (("--disk", "/"), "cannot read the disk /: Is a directory"),
+        (
+            ("--bios", "/dev/null", "--ready", "x("),
+            "'x(' is no regular expression: missing ), unterminated subpattern at position 1",
+        ),
+        (
+            ("--bios", "/dev/null", "--ready", "after:soon"),
+            "'after:soon' is no number of seconds, as after:2.5 is",
+        ),
+        (
+            ("--bios", "/dev/null", "--ready", "at:main"),
+            "where 'main' is cannot be known without an ELF file that has symbols",
+        ),
+    ],
+)
+def test_what_cannot_be_booted_is_told_before_anything_is(
+    refused: Callable[..., str], launched: Launched, options: tuple[str, ...], said: str
+) -> None:
+    assert refused("guest", "start", "own", *options) == said
+    assert launched.recipe is None
+
+
+def test_a_port_is_a_port(refused: Callable[..., str], launched: Launched) -> None:
+    assert "0x10000 is no I/O port" in refused("guest", "start", "own", "--debug-exit", "0x10000")
 
 
 def test_a_kind_that_there_is_not_is_refused_before_anything_boots(
@@ -260,7 +321,7 @@ def test_no_guest_has_no_witness(
     refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(running, "find", lambda _=None: None)
-    assert refused("guest", "witness") == "no bundled guest is running"
+    assert refused("guest", "witness") == "no guest that ptlive started is running"
 
 
 def test_what_a_guest_says_does_not_steer_the_terminal(
