@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ptlive.analysis.audit.context import Context, Registers, Root
 from ptlive.analysis.audit.finding import Severity
 from ptlive.analysis.audit.memory_type import MemoryTypes
 from ptlive.analysis.audit.rules import RULES, named
 from ptlive.analysis.audit.run import Audit, Ignored, audit
+from ptlive.answers.audit import context_of, registers_of
 from ptlive.answers.spaces import with_partners
 from ptlive.answers.together import Together, walk_together
 from ptlive.cli.bundle import Command
@@ -21,21 +21,18 @@ from ptlive.cli.main import DONE, FOUND
 from ptlive.cli.options import LAST, NUMBER, RANGE, TargetOptions, target_options
 from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
 from ptlive.cli.tell import tell_changes, tell_notes
-from ptlive.errors import PtliveError
 from ptlive.files import writing
 from ptlive.show import audit as show
 from ptlive.show.json import print_json
 from ptlive.show.progress import progress
 from ptlive.show.terminal import heading, stdout, verdict, write_lines
-from ptlive.space import TARGET_NAMES
-from ptlive.target.cpu import cpu_properties
 from ptlive.target.saved_state import memory_types_of
 
 if TYPE_CHECKING:
+    from ptlive.analysis.audit.context import Context
     from ptlive.analysis.audit.finding import Finding
     from ptlive.analysis.profile import Profile
     from ptlive.cli.connect import Connection
-    from ptlive.space import AddressSpace
 
 NEVER = "never"
 
@@ -128,10 +125,10 @@ def audit_(
         groups = walk_together(connection.spaces, told)
         known = [_profile(connection, group, profile) for group in groups]
         types = _memory_types(connection, target, pat)
-        registers = _registers(connection)
+        registers = registers_of(connection.target)
         changes = connection.changes()
     contexts = [
-        _context(group, pairs, system, types, registers)
+        context_of(group, pairs, system, types, registers)
         for group, system in zip(groups, known, strict=True)
     ]
     with progress() as told:
@@ -190,46 +187,6 @@ def _memory_types(
     known = memory_types_of(connection.target, connection.running)
     source = "QEMU's saved state" if connection.target.file is None else "the snapshot"
     return known and MemoryTypes(*known, source=source)
-
-
-def _registers(connection: Connection) -> tuple[Registers, ...]:
-    """Return the control registers of the vCPUs, and what their CPU could do."""
-    try:
-        answers = cpu_properties(connection.target.stub, ("smep", "smap"))
-    except PtliveError:
-        answers = [None, None]
-    smep, smap = ({"true": True, "false": False}.get(answer or "") for answer in answers)
-    return tuple(
-        Registers(cpu.vcpu, cpu.cr0, cpu.cr3, cpu.cr4, cpu.efer, cpu.maxphyaddr, smep, smap)
-        for cpu in connection.target.cpus
-    )
-
-
-def _context(
-    group: Together,
-    pairs: dict[AddressSpace, int | None],
-    profile: Profile | None,
-    types: MemoryTypes | None,
-    registers: tuple[Registers, ...],
-) -> Context:
-    number = {int(space.root[0]): at for at, space in enumerate(group.spaces)}
-    roots = []
-    for space in group.spaces:
-        address, partner = int(space.root[0]), pairs[space]
-        half = None
-        if partner is not None:
-            half = "kernel" if address < partner else "user"
-        other = None if partner is None else number.get(partner)
-        roots.append(Root(address, space.origin, half, other))
-    return Context(
-        graph=group.graph,
-        roots=tuple(roots),
-        registers=registers,
-        target=group.spaces[0].target_of,
-        targets=TARGET_NAMES,
-        profile=profile,
-        memory_types=types,
-    )
 
 
 def _pat_options(connection: Connection, options: TargetOptions) -> str:
