@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ptlive.access_kind import AccessKind
     from ptlive.arrays import U8, U64, Memory
     from ptlive.memory.ram_map import RamMap
-    from ptlive.paging.access import Controls
+    from ptlive.paging.access import AccessRules
     from ptlive.paging.format import Format
     from ptlive.paging.graph import Graph
     from ptlive.target.cpu import CpuState
@@ -50,7 +50,7 @@ class AddressSpace:
     memory: Memory
     root: U64
     origin: str
-    controls: Controls
+    controls: AccessRules
     ram_map: RamMap
     vcpu: int
     not_modelled: dict[str, str]

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ptlive.access_kind import Access
 from ptlive.paging import fields, rights
-from ptlive.paging.access import (
-    ALLOWED,
-    GENERAL_PROTECTION,
-    UNPREDICTABLE,
-    Fault,
-    check,
-    key_of,
-)
+from ptlive.paging.access import ALLOWED, UNPREDICTABLE, check, key_of
 from ptlive.paging.format import Kind
 from ptlive.paging.translate import NOT_TRANSLATED
 
@@ -26,7 +17,7 @@ if TYPE_CHECKING:
 
     from ptlive.access_kind import AccessKind
     from ptlive.arrays import U8, U64
-    from ptlive.paging.access import Controls
+    from ptlive.paging.access import AccessRules
     from ptlive.paging.format import Format, Level
     from ptlive.paging.translate import Steps, Translations
 
@@ -50,9 +41,9 @@ class Step:
 class Outcome:
     """What an access would get.
 
-    vector: 0 if it is allowed, 14 or 13 for a fault, None if the tables do not
+    vector: 0 if it is allowed, on x86 14 or 13 for a fault, None if the tables do not
     decide; cr2: the address that a page fault reports; level: of the entry that
-    decides, if one does; reason: in words.
+    decides, if one does; reason: in words; short: the fault as its architecture calls it.
     """
 
     kind: AccessKind
@@ -61,6 +52,7 @@ class Outcome:
     cr2: int | None
     level: int | None
     reason: str
+    short: str
 
     @property
     def allowed(self) -> bool:
@@ -75,6 +67,7 @@ class Translation:
     decided_by: for each right the level that denies it, first from the root.
     """
 
+    fmt: Format
     va: int
     pa: int | None
     page_bits: int | None
@@ -88,7 +81,7 @@ class Translation:
 def describe(
     translations: Translations,
     row: int,
-    controls: Controls,
+    controls: AccessRules,
     kinds: list[AccessKind],
     target: Callable[[U64, U64], U8],
     target_names: tuple[str, ...],
@@ -103,6 +96,7 @@ def describe(
     bits = translations.page_bits[row : row + 1].astype(np.uint64)
     walked = [(step.lvl, step.entry) for step in path]
     return Translation(
+        fmt=fmt,
         va=int(translations.va[row]),
         pa=int(translations.pa[row]) if mapped else None,
         page_bits=int(bits[0]) if mapped else None,
@@ -131,7 +125,9 @@ def _step(fmt: Format, steps: Steps, at: int) -> Step:
     )
 
 
-def outcome(translations: Translations, row: int, controls: Controls, kind: AccessKind) -> Outcome:
+def outcome(
+    translations: Translations, row: int, controls: AccessRules, kind: AccessKind
+) -> Outcome:
     """Predict one access of one byte, and say why."""
     one = translations.take(np.array([row]))
     verdict = check(one, controls, kind)
@@ -139,7 +135,7 @@ def outcome(translations: Translations, row: int, controls: Controls, kind: Acce
     level, reason = _reason(one, controls, kind, vector, code)
     if vector == UNPREDICTABLE and controls.key_matters and translations.mapped[row]:
         # What faults though every key allows it faults in any case: only PK is open.
-        permissive = check(one, dataclasses.replace(controls, pkru=0), kind)
+        permissive = check(one, controls.with_pkru(0), kind)
         if permissive.vector[0] != ALLOWED:
             vector, code = int(permissive.vector[0]), int(permissive.error_code[0])
             level, reason = _reason(one, controls, kind, vector, code)
@@ -150,9 +146,10 @@ def outcome(translations: Translations, row: int, controls: Controls, kind: Acce
         kind=kind,
         vector=None if vector == UNPREDICTABLE else vector,
         error_code=code,
-        cr2=va if faults and vector != GENERAL_PROTECTION else None,
+        cr2=va if faults and vector != controls.before_paging else None,
         level=level,
         reason=reason,
+        short=controls.words(vector, code),
     )
 
 
@@ -163,25 +160,23 @@ def first_failure(outcomes: list[Outcome]) -> Outcome:
     the first piece that is not allowed does (SDM vol. 3A 4.7 gives CR2 no more).
     """
     for one in outcomes:
-        if one.vector == GENERAL_PROTECTION:
+        if one.vector is not None and not one.allowed and one.cr2 is None:
             return one
     return next((one for one in outcomes if not one.allowed), outcomes[0])
 
 
 def _reason(
-    one: Translations, controls: Controls, kind: AccessKind, vector: int, code: int
+    one: Translations, controls: AccessRules, kind: AccessKind, vector: int, code: int
 ) -> tuple[int | None, str]:
     """Return the level that decides about an access, and why."""
     fmt, found, lvl, entry = one.fmt, int(one.kind[0]), int(one.lvl[0]), int(one.entry[0])
     if found == NOT_TRANSLATED:
-        return None, "the address is not canonical"
+        return None, f"the address {fmt.outside}"
     where = f"the {fmt.level(lvl).spec} (level {lvl})"
     if found == Kind.ABSENT:
         return lvl, f"{where} is not present"
     if found == Kind.MALFORMED:
-        reserved = fields.reserved_bits(fmt, lvl, entry)
-        named = ", ".join(str(bit) for bit in reserved)
-        return lvl, f"{where} has reserved bit{'s'[: len(reserved) > 1]} {named} set"
+        return lvl, f"{where} {fields.why_malformed(fmt, lvl, entry)}"
     if found == Kind.UNREADABLE:
         table = fields.refers_to(fmt, lvl, entry)
         return lvl, f"{where} refers to a table at {table:#x}, which is in no RAM and no ROM"
@@ -190,29 +185,4 @@ def _reason(
         return lvl, f"protection key {key} decides, and PKRU is not known (--pkru tells it)"
     if vector == ALLOWED:
         return None, "allowed"
-    return _denied(one, controls, kind, code)
-
-
-def _denied(
-    one: Translations, controls: Controls, kind: AccessKind, code: int
-) -> tuple[int | None, str]:
-    """Return which level, or which control bit, denies an access to a present page."""
-    fmt = one.fmt
-    by = rights.denied_by(fmt, [(s.lvl, int(s.entry[at])) for s, at in one.path(0)])
-
-    def says(name: str, text: str) -> tuple[int | None, str]:
-        lvl = by[name]
-        assert lvl is not None
-        return lvl, f"{text} by the {fmt.level(lvl).spec} (level {lvl})"
-
-    if kind.user and by["user"] is not None:
-        return says("user", "user-mode access is denied")
-    if kind.access is Access.FETCH and by["execute"] is not None:
-        return says("execute", "execution is denied")
-    if kind.access is Access.FETCH:
-        return None, "supervisor fetch from a user-mode address, and CR4.SMEP=1"
-    if kind.access is Access.WRITE and (kind.user or controls.wp) and by["write"] is not None:
-        return says("write", "writing is denied")
-    if code & Fault.PK:
-        return int(one.lvl[0]), f"protection key {int(key_of(one)[0])} forbids it (PKRU)"
-    return None, "supervisor access to a user-mode address, CR4.SMAP=1 and RFLAGS.AC=0"
+    return controls.denied(one, kind, code)

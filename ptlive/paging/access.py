@@ -6,47 +6,84 @@ and 4.7 "Page-Fault Exceptions" (figure 4-12, the error code).
 
 from __future__ import annotations
 
-import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ptlive.access_kind import ACCESS_KINDS, Access, AccessKind
 from ptlive.paging import rights
+from ptlive.paging.faults import (
+    ALLOWED,
+    GENERAL_PROTECTION,
+    PAGE_FAULT,
+    UNPREDICTABLE,
+    Fault,
+)
 from ptlive.paging.format import Kind
 from ptlive.paging.translate import NOT_TRANSLATED
+from ptlive.paging.words import outcome_words
 
 if TYPE_CHECKING:
     from ptlive.arrays import U8, U32, U64, Bool
     from ptlive.paging.translate import Translations
 
-__all__ = ["ACCESS_KINDS", "Access", "AccessKind"]
+__all__ = [
+    "ACCESS_KINDS",
+    "ALLOWED",
+    "GENERAL_PROTECTION",
+    "PAGE_FAULT",
+    "UNPREDICTABLE",
+    "Access",
+    "AccessKind",
+    "Fault",
+]
 
-ALLOWED = 0
-GENERAL_PROTECTION = 13
-PAGE_FAULT = 14
-UNPREDICTABLE = 255  # the tables do not say, as where a table lies in no memory
 
+class AccessRules:
+    """What decides about accesses beside the entries, and what is said of those that fail."""
 
-class Fault(enum.IntFlag):
-    """Bits of the page-fault error code."""
+    #: The fault of an address that never gets as far as paging, and is not reported with it.
+    before_paging: int | None = None
 
-    P = 1 << 0  # clear: an entry was not present
-    WR = 1 << 1
-    US = 1 << 2
-    RSVD = 1 << 3
-    ID = 1 << 4
-    PK = 1 << 5
-    SS = 1 << 6
-    HLAT = 1 << 7
-    SGX = 1 << 15
+    @property
+    def key_matters(self) -> bool:
+        """Whether an answer may depend on protection keys whose rights are not known."""
+        return False
+
+    @property
+    def pke(self) -> bool:
+        """Whether pages have protection keys."""
+        return False
+
+    @property
+    def pkru(self) -> int | None:
+        """What the keys allow, as PKRU has it; None if it is not known."""
+        return 0
+
+    def with_pkru(self, value: int | None) -> AccessRules:
+        """Return the same rules under another PKRU; themselves where there are no keys."""
+        del value
+        return self
+
+    def check(self, translations: Translations, kind: AccessKind) -> Verdicts:
+        """Predict one kind of access to each of the translated addresses."""
+        raise NotImplementedError
+
+    def denied(self, one: Translations, kind: AccessKind, code: int) -> tuple[int | None, str]:
+        """Return which level, if one, denies an access to a single page, and why."""
+        raise NotImplementedError
+
+    def words(self, vector: int, code: int) -> str:
+        """Return an outcome in short."""
+        return outcome_words(vector, code)
 
 
 @dataclass(frozen=True)
-class Controls:
-    """The control bits that decide about accesses (SDM vol. 3A 4.1.3).
+class Controls(AccessRules):
+    """The control bits of an x86 CPU that decide about accesses (SDM vol. 3A 4.1.3).
 
+    nxe: whether EFER.NXE has a meaning and is set; pke: likewise CR4.PKE
     pkru: the PKRU register; None if it is not known. Without PKE it has no effect.
     """
 
@@ -57,27 +94,64 @@ class Controls:
     pke: bool = False
     pkru: int | None = 0
 
+    before_paging = GENERAL_PROTECTION
+
     @property
     def key_matters(self) -> bool:
         """Whether an answer may depend on protection keys whose rights are not known."""
         return self.pke and self.pkru is None
 
+    def with_pkru(self, value: int | None) -> Controls:
+        """Return the same controls with another PKRU."""
+        return replace(self, pkru=value)
+
+    def check(self, translations: Translations, kind: AccessKind) -> Verdicts:
+        """Predict as SDM vol. 3A 4.6 and 4.7 have it."""
+        return _check(translations, self, kind)
+
+    def denied(self, one: Translations, kind: AccessKind, code: int) -> tuple[int | None, str]:
+        """Return which level, or which control bit, denies an access to a present page."""
+        if kind.user and (said := denied_by(one, "user", "user-mode access is denied")):
+            return said
+        if kind.access is Access.FETCH:
+            said = denied_by(one, "execute", "execution is denied")
+            return said or (None, "supervisor fetch from a user-mode address, and CR4.SMEP=1")
+        writes = kind.access is Access.WRITE and (kind.user or self.wp)
+        if writes and (said := denied_by(one, "write", "writing is denied")):
+            return said
+        if code & Fault.PK:
+            return int(one.lvl[0]), f"protection key {int(key_of(one)[0])} forbids it (PKRU)"
+        return None, "supervisor access to a user-mode address, CR4.SMAP=1 and RFLAGS.AC=0"
+
 
 @dataclass(frozen=True, eq=False)
 class Verdicts:
-    """The outcome of n accesses: vector uint8[n], ALLOWED if none; error_code uint32[n]."""
+    """The outcome of n accesses: vector uint8[n], ALLOWED if none; error_code uint32[n].
+
+    A vector is what the rules that predict it call so, see `AccessRules.words`.
+    """
 
     vector: U8
     error_code: U32
 
 
-def check(translations: Translations, controls: Controls, kind: AccessKind) -> Verdicts:
+def check(translations: Translations, rules: AccessRules, kind: AccessKind) -> Verdicts:
     """Predict one kind of access to each of the translated addresses.
 
     An access of one byte; `pieces` splits a longer one. UNPREDICTABLE where a
     table lies in no memory, or where a protection key decides and PKRU is not
     known.
     """
+    return rules.check(translations, kind)
+
+
+def denied_by(one: Translations, right: str, text: str) -> tuple[int, str] | None:
+    """Return which level denies a right to a single page, and that in words; None if none does."""
+    lvl = rights.denied_by(one.fmt, [(s.lvl, int(s.entry[at])) for s, at in one.path(0)])[right]
+    return None if lvl is None else (lvl, f"{text} by the {one.fmt.level(lvl).spec} (level {lvl})")
+
+
+def _check(translations: Translations, controls: Controls, kind: AccessKind) -> Verdicts:
     fmt = translations.fmt
     reached, malformed = translations.mapped, translations.kind == Kind.MALFORMED
     user_page = rights.granted(fmt, translations.rights, "user")

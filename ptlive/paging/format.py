@@ -212,6 +212,7 @@ class Format:
     windows: what is translated at all; for x86-64 the two canonical halves
     root_mask: the bits of a root register that are the root table's address
     present: which entries are; an entry of zeros never is
+    outside: what is said behind an address that no window holds
     """
 
     name: str
@@ -220,6 +221,7 @@ class Format:
     root_mask: int
     present: EntryTest
     rights: tuple[Right, ...]
+    outside: str = "is not canonical"
 
     @property
     def top(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ptlive.paging.access import ALLOWED, GENERAL_PROTECTION, PAGE_FAULT, UNPREDICTABLE, Fault
+from ptlive.paging.faults import ALLOWED, GENERAL_PROTECTION, PAGE_FAULT, UNPREDICTABLE, Fault
 
 _VECTORS = {6: "#UD", 8: "#DF", 12: "#SS", GENERAL_PROTECTION: "#GP", PAGE_FAULT: "#PF"}
 

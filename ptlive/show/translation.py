@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ptlive.paging.fields import size_name
+from ptlive.paging.fields import size_name, why_malformed
 from ptlive.paging.format import Kind
-from ptlive.paging.words import outcome_words
 from ptlive.show import words
 from ptlive.show.terminal import columns
 
@@ -22,9 +21,9 @@ _HEADER = ("level", "SDM", "Linux", "index", "table", "entry at", "entry", "kind
 def headline(found: Translation) -> str:
     """Return an address and what it translates to, in one line."""
     if found.pa is None or found.page_bits is None:
-        return f"{words.address(found.va)} -> no translation: {_why(found)}"
+        return f"{words.address(found.va, found.fmt)} -> no translation: {_why(found)}"
     size = size_name(found.page_bits)
-    return f"{words.address(found.va)} -> {found.pa:#x} ({size} page, {found.target})"
+    return f"{words.address(found.va, found.fmt)} -> {found.pa:#x} ({size} page, {found.target})"
 
 
 def lines(fmt: Format, found: Translation, torn: Collection[int] = ()) -> Iterator[str]:
@@ -53,19 +52,18 @@ def outcome_text(outcome: Outcome) -> str:
     if outcome.vector is None:
         return f"cannot be told: {outcome.reason}"
     at = f" at {outcome.cr2:#x}" if outcome.cr2 is not None else ""
-    return f"{outcome_words(outcome.vector, outcome.error_code)}{at}: {outcome.reason}"
+    return f"{outcome.short}{at}: {outcome.reason}"
 
 
 def _why(found: Translation) -> str:
     if not found.path:
-        return "the address is not canonical"
+        return f"the address {found.fmt.outside}"
     last = found.path[-1]
     name = f"the {last.level.spec} (level {last.lvl})"
     if last.kind is Kind.ABSENT:
         return f"{name} is not present{'' if last.entry == 0 else f' (it holds {last.entry:#x})'}"
     if last.kind is Kind.MALFORMED:
-        bits = ", ".join(map(str, last.reserved))
-        return f"{name} has reserved bit{'s' if len(last.reserved) > 1 else ''} {bits} set"
+        return f"{name} {why_malformed(found.fmt, last.lvl, last.entry)}"
     return f"{name} refers to a table that lies in no RAM and no ROM"
 
 

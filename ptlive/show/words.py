@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 _UNITS = "BKMGTPE"
 
 
-def address(value: int) -> str:
-    """Return a linear address with all of its digits."""
-    return f"{value:#018x}"
+def address(value: int, fmt: Format | None = None) -> str:
+    """Return a linear address with all of its digits: of its format's, or of 64 bits."""
+    digits = -(-fmt.address_bits // 4) if fmt else 16
+    return f"{value:#0{2 + digits}x}"
 
 
 def level_names(level: Level) -> dict[str, str]:
@@ -23,12 +24,13 @@ def level_names(level: Level) -> dict[str, str]:
 
 
 def rights(fmt: Format, folded: Mapping[str, bool]) -> str:
-    """Return rights as letters: r, then the format's own, a dash where denied.
+    """Return rights as letters, a dash where denied; r is always there if nothing denies it.
 
     For x86-64: r w x u; u is user mode.
     """
     letters = {"execute": "x"}
-    return "r" + "".join(
+    always = "" if "read" in folded else "r"
+    return always + "".join(
         letters.get(right.name, right.name[0]) if folded[right.name] else "-"
         for right in fmt.rights
     )

@@ -88,7 +88,7 @@ def choose(
         notes.append(("twin-qemu", f"the twin is QEMU {version}, the guest {target.version}"))
     known = []
     for space in spaces:
-        controls = dataclasses.replace(space.controls, pkru=pkru_of(target, space, guest))
+        controls = space.controls.with_pkru(pkru_of(target, space, guest))
         known.append(within(dataclasses.replace(space, controls=controls), ram.layout))
         if space.controls.key_matters and controls.pkru is not None:
             notes.append(("pkru", f"PKRU of vCPU {space.vcpu} is {controls.pkru:#x}"))

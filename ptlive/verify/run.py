@@ -189,7 +189,7 @@ def _ask_stepped(
     try:
         probe.keep(_entries_to(space, probe.stands_on))
         if space.controls.key_matters:
-            controls = dataclasses.replace(space.controls, pkru=probe.pkru())
+            controls = space.controls.with_pkru(probe.pkru())
             space = dataclasses.replace(space, controls=controls)
         translations = space.translate(va)
         comparison = stepped.Comparison(report, translations, target.accelerator, plan.root)

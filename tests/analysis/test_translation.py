@@ -308,7 +308,7 @@ def test_an_unknown_pkru_decides_only_where_a_key_can() -> None:
 
 
 def outcome(vector: int | None, cr2: int | None = None) -> Outcome:
-    return Outcome(ACCESS_KINDS["user-read"], vector, 0, cr2, None, "")
+    return Outcome(ACCESS_KINDS["user-read"], vector, 0, cr2, None, "", "")
 
 
 def test_of_several_pieces_the_first_that_fails_counts() -> None:

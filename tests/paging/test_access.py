@@ -16,6 +16,7 @@ from ptlive.paging.access import (
     GENERAL_PROTECTION,
     PAGE_FAULT,
     UNPREDICTABLE,
+    AccessRules,
     Controls,
     Fault,
     check,
@@ -257,6 +258,14 @@ def test_a_long_access_faults_with_its_first_piece_that_does(
         assert verdict.vector[first] == (outcome.vector or UNPREDICTABLE)
         assert verdict.error_code[first] == (outcome.error_code or 0)
         assert outcome.cr2 in (None, parts[first][0])
+
+
+def test_other_pkru_are_only_for_rules_that_have_keys() -> None:
+    assert Controls(pke=True, pkru=None).with_pkru(7) == Controls(pke=True, pkru=7)
+    rules = AccessRules()
+    assert rules.with_pkru(7) is rules
+    assert not rules.key_matters
+    assert (rules.pke, rules.pkru) == (False, 0)
 
 
 def test_the_bits_of_the_error_code_are_those_of_figure_4_12() -> None:

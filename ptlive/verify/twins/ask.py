@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ptlive.paging.control import EFER
 from ptlive.verify import census, tiling
 from ptlive.verify.twins import pkru
 from ptlive.verify.twins.accel import twins
@@ -40,7 +41,7 @@ def ask_twin(
     Raises PtliveError when a twin cannot answer.
     """
     cpu = next(cpu for cpu in target.cpus if cpu.vcpu == space.vcpu)
-    machine = census.Machine(space.format.top, cpu.maxphyaddr or 52, space.controls.nxe)
+    machine = census.Machine(space.format.top, cpu.maxphyaddr or 52, bool(cpu.efer & EFER.NXE))
     root = int(space.root[0])
     others = np.zeros(0, dtype=np.uint64)
     if plan.va is None:

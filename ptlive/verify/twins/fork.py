@@ -49,7 +49,7 @@ def fork_of(
     """
     prober.load()  # or that it is missing is told after a copy of all RAM
     cpu = _cpu(target, space)
-    known = dataclasses.replace(space.controls, pkru=pkru_of(target, space, guest))
+    known = space.controls.with_pkru(pkru_of(target, space, guest))
     control = Control(cr0=cpu.cr0, cr4=cpu.cr4, efer=cpu.efer, pkru=values(known)[0])
     ram = ram or find_ram(target, guest)
     accel = accelerator_of(target)

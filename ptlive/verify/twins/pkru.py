@@ -16,7 +16,7 @@ from ptlive.paging.access import key_of
 if TYPE_CHECKING:
     from ptlive.access_kind import AccessKind
     from ptlive.arrays import Index
-    from ptlive.paging.access import Controls
+    from ptlive.paging.access import AccessRules
     from ptlive.paging.translate import Translations
 
 KEYS = 16
@@ -24,7 +24,7 @@ KEYS = 16
 OF_KEY_0 = 1 << 12
 
 
-def values(controls: Controls) -> tuple[int, ...]:
+def values(controls: AccessRules) -> tuple[int, ...]:
     """Return the values of PKRU to ask under: the known one, or those that tell most.
 
     Under the first of them key 0, which Linux gives to ordinary memory, allows all.

@@ -164,7 +164,7 @@ class _Run:
         self._random = np.random.default_rng(wanted.seed)
         self._turns = []
         for value in pkru.values(space.controls):
-            known = dataclasses.replace(space.controls, pkru=value)
+            known = space.controls.with_pkru(value)
             options = wanted.options
             if known.pke and " --pkru " not in options:
                 options += f" --pkru {value:#x}"

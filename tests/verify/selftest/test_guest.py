@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 def changed(guest: Guest, rules: Rules) -> BenchReport:
     with attach(guest.gdb) as target:
         space = open_space(target.cpus[0], target.memory, target.ram_map)
-        controls = replace(space.controls, pkru=0)
-        space = replace(space, controls=controls)
+        space = replace(space, controls=space.controls.with_pkru(0))
         fork = fork_of(target, space, guest)
         cpu = cpu_of_guest(target.cpus[0], fork, "TCG")
         return selftest_guest(space, fork, cpu, 3, "ptlive selftest", rules=rules)
