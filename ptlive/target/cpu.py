@@ -6,8 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ptlive.errors import PtliveError
+from ptlive.wire.architectures import X86_64, Architecture, architecture_of
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ptlive.wire.stub import Stub
 
@@ -18,11 +21,16 @@ _PCID_MASK = 0xFFF
 # Where QEMU keeps the vCPUs: those of -smp, and those plugged in with -device.
 _CONTAINERS = ("/machine/unattached", "/machine/peripheral", "/machine/peripheral-anon")
 _CPU_CHILD = re.compile(r"^(\S+) \(child<[^>]*-x86_64-cpu>\)", re.MULTILINE)
+# A line of `info qom-tree`: what a child is called, indented by its depth, and its type.
+_QOM_LINE = re.compile(r"^( *)/(.+) \(([^()]+)\)\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class CpuState:
-    """One vCPU, stopped; None is said where QEMU does not tell."""
+    """One vCPU, stopped; None is said where QEMU does not tell.
+
+    The fields are an x86's. One that is none (`OtherCpu`) has `vcpu` and `halted` of them.
+    """
 
     vcpu: int
     cr0: int
@@ -44,9 +52,90 @@ class CpuState:
     """PKRU, where a file has it: no debugger's interface of QEMU does."""
 
     @property
+    def architecture(self) -> Architecture:
+        """What it is."""
+        return X86_64
+
+    @property
+    def registers(self) -> Mapping[str, int | None]:
+        """The registers that paging depends on, by the stub's names."""
+        names = ("cr0", "cr2", "cr3", "cr4", "efer", "pkru")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def features(self) -> Mapping[str, int | None]:
+        """What else paging depends on."""
+        return {"maxphyaddr": self.maxphyaddr, "gbpages": self.gbpages}
+
+    @property
+    def pc(self) -> int:
+        """Where it is."""
+        return self.rip
+
+    @property
     def pcid(self) -> int:
         """The process-context identifier; 0 while CR4.PCIDE is clear."""
         return self.cr3 & _PCID_MASK if self.cr4 & _CR4_PCIDE else 0
+
+
+class OtherCpu(CpuState):
+    """One vCPU that is no x86: to be asked for a register that only an x86 has is a PtliveError.
+
+    So what is for x86 only need not look what it was given, and refuses in one sentence.
+    """
+
+    def __init__(
+        self,
+        vcpu: int,
+        architecture: Architecture,
+        values: Mapping[str, int],
+        features: Mapping[str, int | None],
+        halted: bool | None,
+    ) -> None:
+        registers = {name: values.get(name) for name in architecture.apart}
+        # The fields of a frozen class are not assigned to.
+        self.__dict__.update(vcpu=vcpu, halted=halted, _registers=registers, _features=features)
+        self.__dict__.update(_architecture=architecture, _pc=values[architecture.pc])
+
+    def __getattr__(self, name: str) -> int:
+        """Refuse what only an x86 has."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise PtliveError(
+            f"this is for x86-64 guests only, and this one is {self.architecture.name}"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, OtherCpu) and self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        return hash(self.vcpu)
+
+    def __repr__(self) -> str:
+        return f"OtherCpu({self.vcpu}, {self.architecture.name}, {self.registers}, {self.features})"
+
+    @property
+    def architecture(self) -> Architecture:
+        """See `CpuState`."""
+        found: Architecture = self.__dict__["_architecture"]
+        return found
+
+    @property
+    def registers(self) -> Mapping[str, int | None]:
+        """See `CpuState`."""
+        found: Mapping[str, int | None] = self.__dict__["_registers"]
+        return found
+
+    @property
+    def features(self) -> Mapping[str, int | None]:
+        """See `CpuState`."""
+        found: Mapping[str, int | None] = self.__dict__["_features"]
+        return found
+
+    @property
+    def pc(self) -> int:
+        """See `CpuState`."""
+        return int(self.__dict__["_pc"])
 
 
 def read_cpus(stub: Stub, known: tuple[int | None, bool | None] | None = None) -> list[CpuState]:
@@ -54,10 +143,19 @@ def read_cpus(stub: Stub, known: tuple[int | None, bool | None] | None = None) -
 
     known: what `cpuid` has returned, if it was asked before: it does not change
     """
-    maxphyaddr, gbpages = known or cpuid(stub)
+    registers = {vcpu: stub.registers(vcpu) for vcpu in stub.vcpus()}
+    halted = {vcpu: stub.halted(vcpu) for vcpu in registers}
+    architecture = architecture_of(next(iter(registers.values()), X86_64.told_by))
+    if architecture is X86_64:
+        maxphyaddr, gbpages = known or cpuid(stub)
+        return [
+            _state(vcpu, values, maxphyaddr, gbpages, halted[vcpu])
+            for vcpu, values in registers.items()
+        ]
+    features = _features(stub, architecture)
     return [
-        _state(vcpu, stub.registers(vcpu), maxphyaddr, gbpages, stub.halted(vcpu))
-        for vcpu in stub.vcpus()
+        OtherCpu(vcpu, architecture, values, features, halted[vcpu])
+        for vcpu, values in registers.items()
     ]
 
 
@@ -109,6 +207,35 @@ def cpu_properties(stub: Stub, names: Sequence[str]) -> list[str | None]:
     ]
     answers = stub.monitor_many([f"qom-get {path} {name}" for path in paths for name in names])
     return [_common(answers[at :: len(names)]) for at in range(len(names))]
+
+
+def _features(stub: Stub, architecture: Architecture) -> dict[str, int | None]:
+    """Return what the object model says of the vCPUs' features, None where it says nothing."""
+    if not architecture.features:
+        return {}
+    paths = _paths(stub.monitor("info qom-tree"), architecture.cpu)
+    asked = [f"qom-get {path} {name}" for path in paths for name in architecture.features]
+    answers = stub.monitor_many(asked)
+    told = [
+        _common(answers[at :: len(architecture.features)])
+        for at in range(len(architecture.features))
+    ]
+    return {
+        name: {"true": 1, "false": 0}.get(text or "")
+        for name, text in zip(architecture.features, told, strict=True)
+    }
+
+
+def _paths(tree: str, kind: str) -> list[str]:
+    """Return the paths in `info qom-tree` of the objects whose type ends so."""
+    above: list[tuple[int, str]] = []
+    found = []
+    for indent, name, told in _QOM_LINE.findall(tree.replace("\r", "")):
+        above = [one for one in above if one[0] < len(indent)]
+        above.append((len(indent), name))
+        if told.endswith(kind):
+            found.append("/" + "/".join(part for _, part in above))
+    return found
 
 
 def _common(answers: Sequence[str]) -> str | None:

@@ -44,7 +44,7 @@ class PacketStub:
     `PhyMemMode` was, if the caller has already read it and switched it off; None asks.
     An interrupted call (KeyboardInterrupt) and an abandoned stream leave it usable: the
     next call passes over what is still to come. Raises PtliveError when what answers is
-    no x86-64 QEMU.
+    no QEMU of an architecture that we know.
     """
 
     def __init__(
@@ -142,7 +142,10 @@ class PacketStub:
 
     def registers(self, vcpu: int) -> dict[str, int]:
         """See `Stub.registers`."""
-        return self._decode(_accepted([b"g"], self._ask_about(vcpu, [b"g"]))[0])
+        packets = [packet.encode() for packet in self._layout.read_packets]
+        replies = self._ask_about(vcpu, packets)
+        _accepted(packets[:1], replies[:1])
+        return self._decode(*replies)
 
     def write_registers(self, vcpu: int, values: Mapping[str, int]) -> None:
         """See `Stub.write_registers`."""
@@ -259,9 +262,9 @@ class PacketStub:
         packets = [packet.encode() for packet in self._layout.write_packets(values)]
         return [b"g", *packets] if packets else []
 
-    def _decode(self, reply: bytes) -> dict[str, int]:
+    def _decode(self, *replies: bytes) -> dict[str, int]:
         try:
-            return self._layout.decode(reply.decode("ascii"))
+            return self._layout.decode(*(reply.decode("ascii") for reply in replies))
         except ValueError:
             raise PtliveError("the stub's registers cannot be read") from None
 

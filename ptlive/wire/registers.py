@@ -1,4 +1,4 @@
-"""Where each register stands in the stub's `g` packet.
+"""Where each register stands in the stub's `g` packet, or which packet asks for it.
 
 QEMU's numbers and offsets have moved between versions, so they are looked up by name.
 """
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ptlive.errors import PtliveError
+from ptlive.wire.architectures import architecture_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +35,7 @@ class RegisterLayout:
     """The stub's integer registers by name: general, segment, control, and bases.
 
     `registers` may hold wider ones, which are left out. Raises PtliveError when they are
-    not those of an x86-64.
+    those of no architecture that we know.
     """
 
     def __init__(self, registers: Mapping[str, Register]) -> None:
@@ -43,8 +44,8 @@ class RegisterLayout:
             for name, register in registers.items()
             if register.size <= _WIDEST_INTEGER
         }
-        if not {"rip", "eflags", "cs", "cr0", "cr3", "cr4", "efer"} <= self.registers.keys():
-            raise PtliveError("the stub describes no x86-64 registers: is this a 64-bit QEMU?")
+        self.architecture = architecture_of(self.registers)
+        self._apart = [name for name in self.architecture.apart if name in self.registers]
 
     @classmethod
     def from_gdb(cls, text: str) -> RegisterLayout:
@@ -56,21 +57,30 @@ class RegisterLayout:
             }
         )
 
-    def decode(self, packet: str) -> dict[str, int]:
-        """Return the values in a `g` packet's reply, by name.
+    @property
+    def read_packets(self) -> list[str]:
+        """The packets whose replies `decode` takes."""
+        return ["g", *(f"p{self.registers[name].number:x}" for name in self._apart)]
 
-        Raises PtliveError when it is too short. A register that the stub cannot read
-        (`xx`) is absent.
+    def decode(self, packet: str, *apart: str) -> dict[str, int]:
+        """Return the values in the replies to `read_packets`, by name; the later may be left out.
+
+        Raises PtliveError when `g` is too short. A register that the stub cannot read
+        (`xx`, or an error) is absent.
         """
-        values = {}
+        raw = {}
         for name, register in self.registers.items():
             digits = packet[2 * register.offset : 2 * (register.offset + register.size)]
-            if "x" in digits:
+            if "x" in digits or (not digits and self._apart):
                 continue
             if len(digits) != 2 * register.size:
                 raise PtliveError(f"the stub's registers end before {name}")
-            values[name] = int.from_bytes(bytes.fromhex(digits), "little")
-        return values
+            raw[name] = bytes.fromhex(digits)
+        for name, digits in zip(self._apart, apart, strict=False):
+            if len(digits) == 2 * self.registers[name].size and "x" not in digits:
+                raw[name] = bytes.fromhex(digits)
+        order = self.architecture.order(raw)
+        return {name: int.from_bytes(value, order) for name, value in raw.items()}
 
     def write_packets(self, values: Mapping[str, int]) -> list[str]:
         """Return the `P` packets that write these registers, in the order given.

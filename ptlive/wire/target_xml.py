@@ -30,11 +30,12 @@ def registers(ask: Callable[[bytes], bytes], packet_size: int) -> dict[str, Regi
     """
     description = _Description(lambda name: _document(ask, packet_size, name))
     description.read("target.xml")
-    found = {}
+    found: dict[str, Register] = {}
     offset = 0
     for number, (name, bits) in sorted(description.found.items()):
         size = -(-bits // 8)
-        found[name] = Register(number, offset, size)
+        # Some stubs have a name twice (POWER's lr): the first is that of the core.
+        found.setdefault(name, Register(number, offset, size))
         offset += size
     return found
 
