@@ -31,6 +31,7 @@ ROOMS = {
     "answers": (5, BOTH),
     "api": (6, BOTH),
     "demo": (6, BOTH),
+    "gdb": (6, BOTH),
     "cli": (6, BOTH),
 }
 

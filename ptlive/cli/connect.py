@@ -114,7 +114,10 @@ def connect(options: TargetOptions, *, let_run: bool = False) -> Iterator[Connec
     with orderly_signals(), ExitStack() as stack:
         held = stack.enter_context(hold(place, options))
         target = awake(held, options.vcpu) if let_run else held
-        source = sources.choose(target, options.memory, place.guest, live=options.live)
+        if place.debugger is not None:
+            source = place.debugger.choose(target, options.memory, place.guest)
+        else:
+            source = sources.choose(target, options.memory, place.guest, live=options.live)
         target = sources.with_source(target, source)
         scanned = target.memory
         witness = Witness(scanned) if options.live else None

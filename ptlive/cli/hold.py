@@ -1,4 +1,4 @@
-"""Enter a guest by the door that the options name: its stub, its QMP, or a file."""
+"""Enter a guest by the door that the options name: its stub, its QMP, a file, our debugger."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def hold(place: Place, options: TargetOptions) -> Iterator[Target]:
-    """Attach to the stub, or look at the guest through QMP alone, or at a file."""
+    """Attach to the stub, or look at the guest through QMP alone, at a file, at the debugger's."""
     # Two of the three are seldom needed, and every import is felt at the start of a command.
     if place.file is not None:
         from ptlive.target.from_file.open import open_file
@@ -29,6 +29,9 @@ def hold(place: Place, options: TargetOptions) -> Iterator[Target]:
         return
     with ExitStack() as stack:
         qmp = stack.enter_context(Qmp(place.qmp)) if place.qmp else None
+        if place.debugger is not None:
+            yield stack.enter_context(place.debugger.hold(qmp))
+            return
         if place.gdb is None:
             assert qmp is not None
             from ptlive.target.by_qmp import attach_by_qmp

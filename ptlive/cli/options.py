@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
+from ptlive.cli import inside
 from ptlive.cli.bundle import bundle, option
+from ptlive.errors import PtliveError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -20,7 +23,10 @@ NO_STUB = "none"
 
 
 class Number(click.ParamType[int]):
-    """An unsigned 64-bit number: decimal, or 0x and hexadecimal digits."""
+    """An unsigned 64-bit number: decimal, or 0x and hexadecimal digits.
+
+    Inside a debugger also whatever it can evaluate, such as $rip or &init_task.
+    """
 
     name = "address"
 
@@ -31,10 +37,19 @@ class Number(click.ParamType[int]):
         try:
             number = int(str(value).replace("_", "").replace("`", ""), 0)
         except ValueError:
-            self.fail(f"{value!r} is no number (0x1234 or 4660)", param, ctx)
+            number = self._evaluate(str(value), param, ctx)
         if not 0 <= number <= LAST:
             self.fail(f"{value} does not fit into 64 bits", param, ctx)
         return number
+
+    def _evaluate(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        debugger = inside.debugger()
+        if debugger is None:
+            self.fail(f"{text!r} is no number (0x1234 or 4660)", param, ctx)
+        try:
+            return debugger.evaluate(text)
+        except PtliveError as error:
+            self.fail(f"{text!r}: {error}", param, ctx)
 
 
 class Range(click.ParamType[tuple[int, int]]):
@@ -107,6 +122,16 @@ def _pkru(_ctx: click.Context, _param: click.Parameter, value: int | None) -> in
     return value
 
 
+def _vcpu(ctx: click.Context, param: click.Parameter, value: int) -> int:
+    """Return the vCPU; where none is given, inside a debugger that which is selected there."""
+    debugger = inside.debugger()
+    given = ctx.get_parameter_source(param.name or "") is not ParameterSource.DEFAULT
+    if given or debugger is None or ctx.resilient_parsing:
+        return value
+    others = ("guest", "gdb", "from_file", "live")
+    return value if any(ctx.params.get(name) for name in others) else debugger.vcpu()
+
+
 _GUEST, _SPACE, _OUTPUT = "The guest", "The address space", "Output"
 _OPTIONS = (
     option(
@@ -175,7 +200,8 @@ _OPTIONS = (
         default=1,
         show_default=True,
         metavar="N",
-        help="Whose registers count, from 1.",
+        callback=_vcpu,
+        help="Whose registers count, from 1; inside gdb by default the selected thread's.",
     ),
     option(
         "--format",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from ptlive.cli import inside
 from ptlive.cli.options import NO_STUB
 from ptlive.errors import PtliveError
 from ptlive.target import running
@@ -13,6 +14,7 @@ from ptlive.target.sources import AUTO, GDB, QMP
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ptlive.cli.inside import Debugger
     from ptlive.cli.options import TargetOptions
     from ptlive.target.running import Guest
 
@@ -27,6 +29,7 @@ class Place:
     name: what to call it; guest: the bundled guest that it is
     transport: who carries the packets to the stub
     file: what is read in place of a guest that runs somewhere
+    debugger: who holds the guest, if we run inside of a debugger
     """
 
     gdb: str | None
@@ -35,6 +38,7 @@ class Place:
     guest: Guest | None
     transport: Literal["stub", "gdb"] = "stub"
     file: Path | None = None
+    debugger: Debugger | None = None
 
 
 def find_place(options: TargetOptions) -> Place:
@@ -43,6 +47,9 @@ def find_place(options: TargetOptions) -> Place:
         return _file(options.from_file, options)
     if options.assume:
         raise PtliveError("--assume tells what a file does not hold: name the file by --from")
+    debugger = inside.debugger()
+    if debugger is not None and not (options.guest or options.gdb or options.live):
+        return _debugged(debugger, options)
     stubless = options.live or options.gdb == NO_STUB
     address = None if options.gdb == NO_STUB else options.gdb
     if options.guest and address:
@@ -63,6 +70,16 @@ def find_place(options: TargetOptions) -> Place:
     name = guest.name if guest and not address else address or (qmp if stubless else None)
     gdb = None if stubless else address or (guest.gdb if guest else DEFAULT)
     return Place(gdb, qmp, name or DEFAULT, guest, "gdb" if options.memory == GDB else "stub")
+
+
+def _debugged(debugger: Debugger, options: TargetOptions) -> Place:
+    """Return the guest that the debugger holds which we are in."""
+    guest = debugger.guest()
+    qmp = options.qmp
+    if qmp is None and guest is not None and options.memory == QMP:
+        qmp = guest.qmp
+    name = guest.name if guest else debugger.name
+    return Place(None, qmp, name, guest, debugger=debugger)
 
 
 def _file(path: Path, options: TargetOptions) -> Place:

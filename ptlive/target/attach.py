@@ -97,7 +97,7 @@ def awake(target: Target, vcpu: int) -> Target:
     if halted is None:
         return target
     # It stands behind its HLT: when the interrupt that wakes it is handled, it goes on there.
-    if not target.stub.run_to(vcpu, halted.rip, WAKING):
+    if not target.stub.run_to(vcpu, halted.pc, WAKING):
         raise PtliveError(f"vCPU {vcpu} is halted, and nothing woke it within {WAKING:.0f} s")
     return dataclasses.replace(target, cpus=tuple(read_cpus(target.stub)))
 
@@ -134,7 +134,7 @@ class _Session:
         stub = self._stub = self._connect(found)
         if qmp is not None:
             try:
-                _check_same(stub, qmp, address)
+                check_same(stub, qmp, address)
             except PtliveError:
                 # Then what it told of running was no matter of this guest.
                 self._resume = bool(found.was_running)
@@ -184,7 +184,7 @@ class _Session:
         return done or restored
 
 
-def _check_same(stub: Stub, qmp: Qmp, address: str) -> None:
+def check_same(stub: Stub, qmp: Qmp, address: str) -> None:
     """Raise PtliveError unless QMP is that of the guest that the stub has stopped."""
     by_stub, by_qmp = stub.monitor("info registers -a"), qmp.human("info registers -a")
     if qmp.running() or by_stub.split() != by_qmp.split():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import mmap
 import os
 import socket
 import subprocess
@@ -22,10 +23,12 @@ _PACKAGES = Path(__file__).resolve().parents[2]
 
 # `-I -S`: no site packages, nothing of the environment, so that it starts in a few
 # hundredths of a second. The rest of ptlive's own dependencies is not imported.
+_OPTIONS = ("-I", "-S", "-c")
 _PROGRAM = (
     f"import os, sys; sys.path.insert(0, {str(_PACKAGES)!r}); "
     "from ptlive.target.guard_process import main; os._exit(main())"
 )
+_WATCHING = _PROGRAM.replace("main", "watch")
 
 # Longer than all that the guard waits for by itself.
 _PATIENCE = 20.0
@@ -38,7 +41,7 @@ class Guard:
     """
 
     def __init__(self, address: str, gdb: GdbMi | None = None) -> None:
-        command = [sys.executable, "-I", "-S", "-c", _PROGRAM, address]
+        command = [sys.executable, *_OPTIONS, _PROGRAM, address]
         self._channel, output = socket.socketpair()
         with output, ExitStack() as stack:
             passed: tuple[int, ...] = ()
@@ -117,3 +120,62 @@ class Guard:
         except subprocess.TimeoutExpired:
             # It goes on alone, and ends by itself.
             return False
+
+
+class Watch:
+    """The guard of a debugger that we are in: it acts only if this process is killed.
+
+    address: of the stub. The process begins when it is first needed.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._process: subprocess.Popen[str] | None = None
+        # Shared with the process: a packet is quicker than telling it through a pipe.
+        self._switched: mmap.mmap | None = None
+
+    def send(self, line: str) -> None:
+        """Hand one line over; see `Guard.send`."""
+        process, _ = self._begun()
+        assert process.stdin is not None
+        try:
+            process.stdin.write(line + "\n")
+            process.stdin.flush()
+        except OSError:
+            raise PtliveError("the process that guards the guest's state has ended") from None
+
+    def announce(self, mode: int | None) -> None:
+        """Tell what `PhyMemMode` is to be put back to; None once it is as it was found."""
+        _, switched = self._begun()
+        switched[0] = 0 if mode is None else 1 + mode
+
+    def _begun(self) -> tuple[subprocess.Popen[str], mmap.mmap]:
+        """Return the process, begun if need be, and the byte that it looks at."""
+        if self._process is None or self._switched is None:
+            flag = os.memfd_create("ptlive-switched")
+            try:
+                os.ftruncate(flag, mmap.PAGESIZE)
+                self._switched = mmap.mmap(flag, mmap.PAGESIZE)
+                self._process = subprocess.Popen(
+                    [_python(), *_OPTIONS, _WATCHING, self._address, str(flag)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    pass_fds=(flag,),
+                    start_new_session=True,
+                    text=True,
+                )
+            except OSError as error:
+                raise PtliveError(
+                    f"the process that guards the guest's state does not start: {error.strerror}"
+                ) from None
+            finally:
+                os.close(flag)
+        return self._process, self._switched
+
+
+def _python() -> str:
+    """Return a Python to run; one that is embedded, as gdb's, may name a program that is not."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    candidates = (sys.executable, f"{sys.base_prefix}/bin/python{version}", "/usr/bin/python3")
+    return next((one for one in candidates if one and os.access(one, os.X_OK)), "python3")

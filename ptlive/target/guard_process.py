@@ -14,6 +14,9 @@ Its input: journal records, and `folder PATH`, `keep N`, `resume 0|1`, `release`
 output, a unix socket: one line of JSON, and the connection. To start
 fast it imports a few small files and little of the standard library (NamedTuple, not
 dataclasses, which alone take as long as Python itself).
+
+Inside a debugger (`watch`) it opens no connection: the debugger holds the stub and the guest.
+Only if that is killed at a bad moment it connects, and leaves the guest stopped.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ import select
 import signal
 import socket
 import sys
+from typing import NamedTuple
 
 from ptlive.errors import PtliveError
 from ptlive.target.journal import Record, parse, undo_order
@@ -57,9 +61,54 @@ def main() -> int:
         _tell({"error": str(error)})
         return RESTORED
     _tell(found._asdict(), connection)
-    resume = bool(found.was_running)
+    told = _listen()
+    if told is None:
+        return RESTORED
+    resume = bool(found.was_running) if told.resume is None else told.resume
+    # A proxy may have been killed as well; then we go to QEMU itself.
+    for place in filter(None, (address, found.stub)):
+        with contextlib.suppress(PtliveError, PacketError, OSError):
+            with _take_over(StubAddress.parse(place), gdb, connection) as stub:
+                restore(stub, told.records, phy_mem_mode=found.phy_mem_mode, resume=resume)
+            return RESTORED
+    return NOT_RESTORED
+
+
+def watch() -> int:
+    """Guard the stub at argv[1], held by the debugger that writes our input.
+
+    argv[2] is a descriptor of a file of one byte: 0 as long as `PhyMemMode` is as the
+    debugger's user left it, else one more than what it is to be.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    told = _listen()
+    switched = os.pread(int(sys.argv[2]), 1, 0)[0]
+    if told is None or not (told.records or switched):
+        return RESTORED
+    with contextlib.suppress(PtliveError, PacketError, OSError):
+        with _take_over(StubAddress.parse(sys.argv[1]), None, None) as stub:
+            mode = max(switched - 1, 0)
+            restore(stub, told.records, phy_mem_mode=mode, resume=False)
+        return RESTORED
+    return NOT_RESTORED
+
+
+class _Told(NamedTuple):
+    """What the parent has told until it was gone: what it has changed, and whether it ran."""
+
+    records: list[Record]
+    resume: bool | None
+
+
+def _listen() -> _Told | None:
+    """Read our input to its end, and remove the folders of a parent that was killed.
+
+    None if it released us.
+    """
     records: list[Record] = []
     folders: list[str] = []
+    resume = None
     for line in sys.stdin:
         # The parent may be killed within a line: what was not announced in full was
         # not done yet either.
@@ -67,7 +116,7 @@ def main() -> int:
             break
         word, _, rest = line.strip().partition(" ")
         if word == "release":
-            return RESTORED
+            return None
         if word == "resume":
             resume = rest == "1"
         elif word == "folder":
@@ -78,13 +127,7 @@ def main() -> int:
             records.append(parse(line))
     for folder in folders:
         _remove(folder)
-    # A proxy may have been killed as well; then we go to QEMU itself.
-    for place in filter(None, (address, found.stub)):
-        with contextlib.suppress(PtliveError, PacketError, OSError):
-            with _take_over(StubAddress.parse(place), gdb, connection) as stub:
-                restore(stub, records, phy_mem_mode=found.phy_mem_mode, resume=resume)
-            return RESTORED
-    return NOT_RESTORED
+    return _Told(records, resume)
 
 
 def restore(stub: RawStub, records: list[Record], *, phy_mem_mode: int, resume: bool) -> None:

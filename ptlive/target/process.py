@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 # How processes of ours ended, by number.
 _exit_codes: dict[int, int] = {}
+#: Whether signals are this program's. Inside a debugger they are not: it has a handler for
+#: Ctrl-C of its own below Python's, which would not come back.
+signals_are_ours = True
+
 # Seconds until a signal that came at a bad moment is sent again.
 _LATER = 0.001
 
@@ -146,7 +150,7 @@ def orderly_signals() -> Iterator[None]:
             raise SystemExit(128 + number)
 
     replaced: dict[signal.Signals, Any] = {}
-    if threading.current_thread() is threading.main_thread():
+    if signals_are_ours and threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             before = signal.getsignal(number)
             if before in (signal.SIG_DFL, signal.default_int_handler):

@@ -80,7 +80,7 @@ def hold(address: str, patience: float = PATIENCE) -> tuple[Preflight, socket.so
                     f"{address} is a stub without PhyMemMode "
                     "(needs QEMU's system emulator 4.1 or newer)"
                 )
-            version = _spaced(stub.monitor("info version").strip())
+            version = spaced(stub.monitor("info version").strip())
             status = stub.monitor("info status").strip()
             target = gdb_target(connection)
             pid, behind = _behind(stub.ask(b"qptlive.proxy")) or (peer_pid(connection), None)
@@ -105,7 +105,7 @@ def _behind(reply: bytes) -> tuple[int | None, str] | None:
     return int(found[1]) or None, bytes.fromhex(found[2].decode()).decode("utf-8", "replace")
 
 
-def _spaced(version: str) -> str:
+def spaced(version: str) -> str:
     """Put the blank that QEMU leaves out before what its packager adds: 7.2.22 Debian ..."""
     return re.sub(r"^(\d+(?:\.\d+)*)(?=[A-Za-z])", r"\1 ", version)
 

@@ -1,0 +1,309 @@
+"""The stub protocol inside a debugger that holds the connection: it sends our packets.
+
+They go past the debugger's own notions. So what they change at the stub is put back: which
+addresses memory packets mean (`PhyMemMode`), and which vCPU is selected (`Hg`). Where the guest
+itself was changed, as by steps, the debugger is told to forget what it has cached.
+"""
+
+from __future__ import annotations
+
+import re
+from binascii import unhexlify
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from ptlive.errors import PtliveError
+from ptlive.wire.registers import RegisterLayout
+from ptlive.wire.target_xml import registers
+from ptlive.wire.threads import Threads, trapped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ptlive.arrays import U8, U64, Bool
+
+#: SDM vol. 3A 4.1.4: a physical address has 52 bits at most.
+_PHYSICAL_END = 1 << 52
+# gdbstub.c, gdb_handle_query_qemu_sstepbits: step, mask interrupts, stop the timers.
+_SSTEP = 7
+_MASKS_INTERRUPTS = 2
+
+_SMALLEST_PACKET = 1 << 9
+# `M` holds two digits a byte, behind its address.
+_WRITE_BYTES = 1 << 10
+# What is read while Ctrl-C is held back: some milliseconds.
+_BATCH_BYTES, _BATCH_ROWS = 1 << 16, 1 << 7
+
+_ERROR = re.compile(rb"E[0-9a-fA-F]{2}")
+
+
+class Link(Protocol):
+    """A debugger's connection to a stub. What fails raises PtliveError."""
+
+    def send(self, packet: bytes) -> bytes:
+        """Send one packet and return the reply."""
+        ...
+
+    def monitor(self, command: str) -> str:
+        """Run a command of QEMU's human monitor and return all it prints."""
+        ...
+
+    def settle(self) -> int:
+        """Have the debugger select its own vCPU at the stub; return which that is."""
+        ...
+
+    def calm(self) -> AbstractContextManager[None]:
+        """Hold Ctrl-C back during a `with` block."""
+        ...
+
+    def announce(self, mode: int | None) -> None:
+        """Be told before `PhyMemMode` is switched what it was, and None once it is that again."""
+        ...
+
+    def forget(self) -> None:
+        """Have the debugger forget what it has cached of the guest."""
+        ...
+
+
+class InsideStub:
+    """A stopped guest that a debugger holds, which we are in: implements `ptlive.wire.stub.Stub`.
+
+    What is asked of it is asked in a `with` block of `held`. Raises PtliveError when what
+    answers is no x86-64 QEMU.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._generation = 0
+        self._changed = False
+        # Which vCPU the debugger has selected, and which is selected at the stub.
+        self._own: int | None = None
+        self._selected: int | None = None
+        # What PhyMemMode is but for us, and whether it is the other way now.
+        self._found_mode: int | None = None
+        self._switched = False
+        with link.calm():
+            features, flags, bits = map(
+                link.send, (b"qSupported", b"qqemu.sstep", b"qqemu.sstepbits")
+            )
+            told = re.search(rb"PacketSize=([0-9a-fA-F]{1,8})", features)
+            packet_size = max(int(told[1], 16) if told else 0, _SMALLEST_PACKET)
+            self._largest = packet_size // 2
+            found = re.fullmatch(rb"0x([0-9a-fA-F]{1,8})", flags)
+            supported = sum(int(bit) for bit in re.findall(rb"=(\d{1,8})", bits)) & _SSTEP
+            self._step_flags = (int(found[1], 16) if found else 0, supported)
+            self._threads = Threads.ask(self)
+            self._layout = RegisterLayout(registers(link.send, packet_size))
+
+    def ask(self, payload: bytes) -> bytes:
+        """Send one packet and return the reply."""
+        return self._link.send(payload)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Leave the stub as it was found, at the end of a `with` block."""
+        self._generation += 1  # the debugger's user may have changed the guest since
+        try:
+            yield
+        finally:
+            with self._link.calm():
+                self._leave()
+
+    def _leave(self) -> None:
+        if self._switched:
+            self._switch(back=True)
+        self._found_mode = None
+        if self._own is not None and self._own != self._selected:
+            self._link.send(b"Hg" + self._threads.name(self._own))
+        self._own = self._selected = None
+        if self._changed:
+            self._changed = False
+            self._link.forget()
+
+    @property
+    def generation(self) -> int:
+        """See `Stub.generation`."""
+        return self._generation
+
+    def read_physical(self, addresses: U64, length: int) -> tuple[U8, Bool]:
+        """See `Stub.read_physical`; distinct addresses are fetched once each."""
+        data = np.zeros((len(addresses), length), np.uint8)
+        valid = np.zeros(len(addresses), np.bool_)
+        inside = addresses <= np.uint64(_PHYSICAL_END - length)
+        distinct, where = np.unique(addresses[inside], return_inverse=True)
+        rows: list[bytes | None] = []
+        most = max(min(_BATCH_BYTES // max(length, 1), _BATCH_ROWS), 1)
+        for first in range(0, distinct.size, most):
+            with self._mode(physical=True):
+                rows += [self._row(at, length) for at in distinct[first : first + most].tolist()]
+        if not rows:
+            return data, valid
+        blank = bytes(length)
+        fetched = np.frombuffer(b"".join(row or blank for row in rows), np.uint8)
+        data[inside] = fetched.reshape(-1, length)[where]
+        valid[inside] = np.array([row is not None for row in rows])[where]
+        return data, valid
+
+    def _row(self, address: int, length: int) -> bytes | None:
+        """Read one row by memory packets; None if the stub does not deliver it."""
+        row = b""
+        for at in range(0, length, self._largest):
+            size = min(length - at, self._largest)
+            reply = self._link.send(b"m%x,%x" % (address + at, size))
+            if len(reply) != 2 * size:
+                return None
+            row += unhexlify(reply)
+        return row
+
+    def write_physical(self, writes: Sequence[tuple[int, bytes]]) -> None:
+        """See `Stub.write_physical`."""
+        packets = [
+            b"M%x,%x:%s" % (address + at, len(piece), piece.hex().encode())
+            for address, data in writes
+            for at in range(0, len(data), _WRITE_BYTES)
+            for piece in (data[at : at + _WRITE_BYTES],)
+        ]
+        self._generation += 1
+        self._changed = True
+        with self._mode(physical=True):
+            self._order(packets)
+
+    def read_virtual(self, va: int, length: int, vcpu: int = 1) -> bytes | None:
+        """See `Stub.read_virtual`."""
+        with self._mode(physical=False):
+            self._select(vcpu)
+            return self._row(va, length)
+
+    def vcpus(self) -> Sequence[int]:
+        """See `Stub.vcpus`."""
+        return tuple(self._threads.names)
+
+    def halted(self, vcpu: int) -> bool | None:
+        """See `Stub.halted`; the stub tells it as the thread's extra information."""
+        digits = self._link.send(b"qThreadExtraInfo," + self._threads.name(vcpu))
+        try:
+            state = re.search(rb"\[(halted|running) *\]", unhexlify(digits))
+        except ValueError:
+            return None
+        return None if state is None else state[1] == b"halted"
+
+    def registers(self, vcpu: int) -> dict[str, int]:
+        """See `Stub.registers`."""
+        with self._link.calm():
+            self._select(vcpu)
+            return self._registers()
+
+    def write_registers(self, vcpu: int, values: Mapping[str, int]) -> None:
+        """See `Stub.write_registers`."""
+        self._changed = True
+        with self._link.calm():
+            self._select(vcpu)
+            self._order(self._writes(values))
+
+    def register_packets(self, values: Mapping[str, int]) -> list[str]:
+        """See `Stub.register_packets`."""
+        return self._layout.write_packets(values)
+
+    def step(self, vcpu: int, values: Mapping[str, int] | None = None) -> dict[str, int]:
+        """See `Stub.step`."""
+        found, wanted = self._step_flags
+        if not wanted & _MASKS_INTERRUPTS:
+            raise PtliveError("this QEMU cannot hold interrupts back while it steps")
+        self._generation += 1
+        self._changed = True
+        with self._link.calm():
+            self._select(vcpu)
+            self._order(self._writes(values or {}))
+            try:
+                self._order([b"Qqemu.sstep=%x" % wanted] if found != wanted else [])
+                stop = self._link.send(b"vCont;s:" + self._threads.name(vcpu))
+            finally:
+                self._selected = None  # the stub selects the vCPU that has stopped
+                self._order([b"Qqemu.sstep=%x" % found] if found != wanted else [])
+            if trapped(stop) != vcpu:
+                raise PtliveError(f"vCPU {vcpu} did not stop after one step: {stop!r}")
+            self._select(vcpu)
+            return self._registers()
+
+    def run_to(self, vcpu: int, address: int, seconds: float) -> bool:
+        """See `Stub.run_to`; here the guest is the debugger's, and its user's, to let run."""
+        raise PtliveError("inside gdb ptlive does not let the guest run: continue it there")
+
+    def monitor(self, command: str) -> str:
+        """See `Stub.monitor`."""
+        with self._link.calm():
+            return self._link.monitor(command)
+
+    def monitor_many(self, commands: Sequence[str]) -> list[str]:
+        """See `Stub.monitor_many`."""
+        return [self.monitor(command) for command in commands]
+
+    def close(self, *, resume: bool) -> None:
+        """See `Stub.close`: it is not ours to close."""
+
+    @contextmanager
+    def _mode(self, *, physical: bool) -> Iterator[None]:
+        """Have memory packets mean physical addresses, or not, during a `with` block."""
+        with self._link.calm():
+            if self._found_mode is None:
+                # The debugger's user may have switched it on.
+                reply = self._link.send(b"qqemu.PhyMemMode")
+                if reply not in (b"0", b"1"):
+                    raise PtliveError("the stub knows no PhyMemMode (QEMU has it from 4.1 on)")
+                self._found_mode = int(reply)
+            if self._found_mode == physical:
+                yield
+                return
+            self._switched = True
+            try:
+                self._switch(back=False)
+                yield
+            finally:
+                self._switch(back=True)
+
+    def _switch(self, *, back: bool) -> None:
+        """Switch to the mode that was not found, or back."""
+        found = self._found_mode or 0
+        if not back:
+            self._link.announce(found)
+        self._order([b"Qqemu.PhyMemMode:%d" % (found if back else 1 - found)])
+        if back:
+            self._switched = False
+            self._link.announce(None)
+
+    def _select(self, vcpu: int) -> None:
+        """Select a vCPU at the stub."""
+        name = self._threads.name(vcpu)
+        if len(self._threads.names) == 1:
+            return
+        if self._own is None:
+            self._own = self._selected = self._link.settle()
+        if self._selected != vcpu:
+            self._selected = None
+            self._order([b"Hg" + name])
+            self._selected = vcpu
+
+    def _order(self, packets: Sequence[bytes]) -> None:
+        """Send packets. Raises PtliveError for one that the stub refuses."""
+        for packet in packets:
+            reply = self._link.send(packet)
+            if reply == b"" or _ERROR.fullmatch(reply):
+                head = packet.partition(b":")[0].decode("ascii", "replace")
+                said = reply.decode() or "not supported"
+                raise PtliveError(f"QEMU refuses the packet {head}: {said}")
+
+    def _writes(self, values: Mapping[str, int]) -> list[bytes]:
+        """Return packets that write registers of the selected vCPU.
+
+        Under KVM `P` does not fetch the registers first, but `g` does.
+        """
+        packets = [packet.encode() for packet in self._layout.write_packets(values)]
+        return [b"g", *packets] if packets else []
+
+    def _registers(self) -> dict[str, int]:
+        try:
+            return self._layout.decode(self._link.send(b"g").decode("ascii"))
+        except ValueError:
+            raise PtliveError("the stub's registers cannot be read") from None
