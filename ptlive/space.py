@@ -14,11 +14,11 @@ import numpy as np
 
 from ptlive.analysis.regions.build import Regions, regions
 from ptlive.analysis.translation import Translation, describe, first_failure, outcome
-from ptlive.errors import PtliveError
 from ptlive.memory.ram_map import Kind as Target
 from ptlive.memory.told import ToldMemory
-from ptlive.paging import control
 from ptlive.paging.access import pieces
+from ptlive.paging.architectures import PAGING
+from ptlive.paging.architectures.facts import Facts, Wanted
 from ptlive.paging.translate import Translations, translate
 from ptlive.paging.walk import walk
 
@@ -138,30 +138,20 @@ def open_space(
 ) -> AddressSpace:
     """Return the address space that a vCPU uses, or one with another root.
 
-    root: a root register's value; CR3 by default; origin: what to call it
+    root: a root register's value; the vCPU's own by default; origin: what to call it
     format_name: insist on this format
 
     Raises PtliveError if paging is off, or for a mode without a format.
     """
-    fmt = control.format_for(
-        cpu.cr0, cpu.cr4, cpu.efer, maxphyaddr=cpu.maxphyaddr, gbpages=cpu.gbpages
-    )
-    if format_name is not None and format_name != fmt.name:
-        fmt = control.format_named(
-            format_name, cpu.efer, maxphyaddr=cpu.maxphyaddr, gbpages=cpu.gbpages
-        )
-    value = cpu.cr3 if root is None else root
-    if root is not None and root & ~fmt.root_mask & ~0xFFF & ~(1 << 63):
-        raise PtliveError(f"{root:#x} is not the address of a root table")
+    facts = Facts(cpu.registers, cpu.features, memory)
+    paging = PAGING[cpu.architecture.name](facts, Wanted(root, format_name, pkru))
     return AddressSpace(
-        format=fmt,
+        format=paging.format,
         memory=memory,
-        root=np.array([value & fmt.root_mask], dtype=np.uint64),
-        origin=origin or ("cr3" if root is None else f"{root:#x}"),
-        controls=control.controls(
-            cpu.cr0, cpu.cr4, cpu.efer, pkru=cpu.pkru if pkru is None else pkru
-        ),
+        root=np.array(paging.roots, dtype=np.uint64),
+        origin=origin or (paging.origin if root is None else f"{root:#x}"),
+        controls=paging.rules,
         ram_map=ram_map,
         vcpu=cpu.vcpu,
-        not_modelled=control.not_modelled(cpu.cr3, cpu.cr4),
+        not_modelled=dict(paging.not_modelled),
     )

@@ -1,0 +1,41 @@
+"""How an x86-64 CPU pages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ptlive.paging import control
+from ptlive.paging.architectures.facts import Facts, Paging, Wanted, root_address
+
+if TYPE_CHECKING:
+    from ptlive.paging.format import Format
+
+# Of a CR3 that is given as a root: PCID or PWT and PCD, and the bit that keeps the TLB.
+_BESIDE_THE_ROOT = 0xFFF | 1 << 63
+
+
+def paging(facts: Facts, wanted: Wanted) -> Paging:
+    """Return what the control registers say. Raises PtliveError if paging is off."""
+    cr0, cr3, cr4, efer = (facts.register(name) for name in ("cr0", "cr3", "cr4", "efer"))
+    fmt = _format(facts, wanted.format, cr0, cr4, efer)
+    pkru = facts.registers.get("pkru") if wanted.pkru is None else wanted.pkru
+    root = cr3 & fmt.root_mask
+    if wanted.root is not None:
+        root = root_address(fmt, wanted.root, _BESIDE_THE_ROOT)
+    return Paging(
+        format=fmt,
+        roots=(root,),
+        origin="cr3",
+        rules=control.controls(cr0, cr4, efer, pkru=pkru),
+        not_modelled=control.not_modelled(cr3, cr4),
+    )
+
+
+def _format(facts: Facts, name: str | None, cr0: int, cr4: int, efer: int) -> Format:
+    """Return the format that the CPU walks, or the one that is insisted on."""
+    maxphyaddr, told = facts.features.get("maxphyaddr"), facts.features.get("gbpages")
+    gbpages = None if told is None else bool(told)
+    fmt = control.format_for(cr0, cr4, efer, maxphyaddr=maxphyaddr, gbpages=gbpages)
+    if name is None or name == fmt.name:
+        return fmt
+    return control.format_named(name, efer, maxphyaddr=maxphyaddr, gbpages=gbpages)
