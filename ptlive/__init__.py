@@ -6,15 +6,19 @@ for, so that `import ptlive` costs nothing.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ptlive.api.audit import Findings
+    from ptlive.api.differences import Difference, Differences
     from ptlive.api.guest import Guest, attach
     from ptlive.api.guest import open as open  # noqa: A004 - called as ptlive.open
+    from ptlive.api.launch import boot, launch
+    from ptlive.api.mappings import Mapping, Mappings
     from ptlive.api.regions import Region, Regions
     from ptlive.api.report import Report
     from ptlive.api.rights import Rights
+    from ptlive.api.roots import Root, Roots
     from ptlive.api.space import AddressSpace
     from ptlive.api.translation import Fault, Translation
     from ptlive.errors import PtliveError
@@ -23,30 +27,48 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AddressSpace",
+    "Difference",
+    "Differences",
     "Fault",
+    "Findings",
     "Guest",
+    "Mapping",
+    "Mappings",
     "PtliveError",
     "Region",
     "Regions",
     "Report",
     "Rights",
+    "Root",
+    "Roots",
     "Translation",
     "__version__",
     "attach",
+    "boot",
+    "launch",
     "open",
 ]
 
 _HOMES = {
     "AddressSpace": "api.space",
+    "Difference": "api.differences",
+    "Differences": "api.differences",
     "Fault": "api.translation",
+    "Findings": "api.audit",
     "Guest": "api.guest",
+    "Mapping": "api.mappings",
+    "Mappings": "api.mappings",
     "PtliveError": "errors",
     "Region": "api.regions",
     "Regions": "api.regions",
     "Report": "api.report",
     "Rights": "api.rights",
+    "Root": "api.roots",
+    "Roots": "api.roots",
     "Translation": "api.translation",
     "attach": "api.guest",
+    "boot": "api.launch",
+    "launch": "api.launch",
     "open": "api.guest",
 }
 
@@ -55,6 +77,8 @@ def __getattr__(name: str) -> object:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'ptlive' has no attribute {name!r}")
+    import importlib
+
     value: object = getattr(importlib.import_module(f"ptlive.{home}"), name)
     globals()[name] = value
     return value

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from os import PathLike
 
+    from ptlive.api.roots import Roots
     from ptlive.memory.ram_map import RamMap
     from ptlive.target.attach import Target
     from ptlive.target.cpu import CpuState
@@ -116,6 +117,32 @@ class Guest(Shown):
         if not found and why is not None:
             raise why
         return list(found.values())
+
+    def roots(self, *, min_confidence: float = 0.5) -> Roots:
+        """Look through all of RAM for root tables, of processes and kernels; no symbols are needed.
+
+        min_confidence: leave out what is less sure, from 0 to 1. Takes a good part of a second for
+        each GB. Raises PtliveError if the first vCPU's paging is off.
+        """
+        from ptlive.api.roots import roots
+
+        self._held.check()
+        return roots(self._held, PlainView(), min_confidence)
+
+    def snapshot(
+        self, file: str | PathLike[str], *, full: bool = False, force: bool = False
+    ) -> tuple[str, ...]:
+        """Keep its registers, memory map and tables in a file, which `open` reads.
+
+        full: all of RAM and ROM, too, so that it can be verified; force: replace a file of that
+        name. Only you may read the file. Returns what is to be known of it, in sentences.
+
+        Raises PtliveError if it cannot be written.
+        """
+        from ptlive.api.snapshot import save
+
+        self._held.check()
+        return save(self._held, file, full=full, force=force)
 
     def read(self, pa: int, length: int) -> bytes:
         """Read physical memory, RAM and ROM only.

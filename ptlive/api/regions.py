@@ -11,7 +11,7 @@ import numpy as np
 
 from ptlive.analysis.areas import area_of
 from ptlive.api.rights import Rights
-from ptlive.api.shown import ROWS, Shown, Table
+from ptlive.api.shown import ROWS, Row, Shown, Table
 from ptlive.api.translation import page_words
 from ptlive.paging import fields
 from ptlive.show import regions as show
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 _HEADER = ("start", "last", "size", "pages", "rights", "attributes", "in", "physical", "area")
 
 
-@dataclass(frozen=True)
-class Region:
+@dataclass(frozen=True, repr=False)
+class Region(Row):
     """Neighbouring pages of equal rights and attributes; addresses and sizes are in bytes.
 
     va, last_va: both included; size: of all of it

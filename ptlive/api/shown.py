@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import fields
 from html import escape
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
@@ -65,6 +66,27 @@ class Shown(ABC):
         parts = [f"<div><b>{_html(self._title())}</b></div>"]
         parts += [_html_part(part) for part in self._content()]
         return f'<div class="ptlive">{"".join(parts)}</div>'
+
+
+# Fields that are addresses, entries and distances: people read them in hexadecimal.
+_HEX = {"va", "last_va", "pa", "until", "stride", "root", "partner", "entry", "entry_pa"}
+_HEX |= {"cr2", "error_code", "rip"}
+
+
+class Row:
+    """A dataclass whose repr has addresses in hexadecimal, and nothing of what is private."""
+
+    def __repr__(self) -> str:
+        shown = [
+            f"{field.name}={_value(field.name, getattr(self, field.name))}"
+            for field in fields(self)  # type: ignore[arg-type]  # only dataclasses are rows
+            if field.repr
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _value(name: str, value: object) -> str:
+    return hex(value) if name in _HEX and isinstance(value, int) else repr(value)
 
 
 def _text(shown: Table) -> Iterator[str]:

@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ptlive import space as inner
+    from ptlive.analysis.areas import Area
     from ptlive.analysis.profile import Profile
+    from ptlive.api.audit import Findings
+    from ptlive.api.differences import Differences
     from ptlive.api.held import Held
+    from ptlive.api.mappings import Mappings
     from ptlive.api.report import Report
     from ptlive.api.shown import Table
     from ptlive.arrays import U64
@@ -215,6 +219,56 @@ class AddressSpace(Shown):
         found = regions(some, space.target_of, split_pa=split_pa, fold=fold, cuts=cuts_of(known))
         return Regions(found, known.areas if known else (), space.title)
 
+    def find(self, pa: int, last_pa: int | None = None, *, limit: int = 100) -> Mappings:
+        """Return which linear addresses reach a physical one, or a stretch up to `last_pa`.
+
+        limit: how many pages are listed; all are counted. Raises PtliveError for what is no
+        stretch of physical addresses, and for a bad root table.
+        """
+        from ptlive.api.mappings import mappings
+
+        last = pa if last_pa is None else last_pa
+        if not 0 <= pa <= last <= _LAST or limit < 1:
+            raise PtliveError(f"{pa:#x}..{last:#x} is no stretch of physical addresses")
+        return mappings(self._space, (pa, last), limit, self._areas())
+
+    def diff(
+        self,
+        other: AddressSpace,
+        ranges: Ranges | None = None,
+        *,
+        only: Collection[str] = (),
+        ignore: Collection[str] = (),
+    ) -> Differences:
+        """Return what is different in `other`, which is the newer one of both.
+
+        ranges: everything by default; only, ignore: kinds of changes, see `Difference`. Either may
+        be frozen, of another guest, or of a file.
+
+        Raises PtliveError if the formats cannot be compared, and for more than can be told.
+        """
+        from ptlive.api.differences import differences
+
+        one, newer = self._space, other._space
+        return differences(
+            one,
+            newer,
+            _ends(ranges),
+            (only, ignore),
+            other._areas() or self._areas(),
+            same_memory=one.memory is newer.memory,
+        )
+
+    def audit(self, only: Collection[str] = ()) -> Findings:
+        """Look for what is wrong, or weak, in the tables; the other half of an isolation pair, too.
+
+        only: names of rules (`ptlive audit --rules` lists them), all by default. Raises PtliveError
+        for another name, for a bad root table, and for a frozen address space.
+        """
+        from ptlive.api.audit import audited
+
+        return audited(self._live("audit"), self._space, only)
+
     def verify(
         self,
         ranges: Ranges | None = None,
@@ -253,6 +307,10 @@ class AddressSpace(Shown):
             probes=probes,
             seed=seed,
         )
+
+    def _areas(self) -> tuple[Area, ...]:
+        system = self.system()
+        return () if system is None else system.areas
 
     @property
     def _space(self) -> inner.AddressSpace:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ptlive.access_kind import ACCESS_KINDS
 from ptlive.api.rights import Rights
-from ptlive.api.shown import Shown, Table
+from ptlive.api.shown import Row, Shown, Table
 from ptlive.errors import PtliveError
 from ptlive.paging.fields import size_name
 from ptlive.show import translation as show
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ptlive.paging.format import Format
 
 
-@dataclass(frozen=True)
-class Fault:
+@dataclass(frozen=True, repr=False)
+class Fault(Row):
     """What an access gets that is not allowed (SDM vol. 3A 4.6, 4.7, 6.15 "interrupt 14").
 
     access: which one, such as "user-write"; vector: 14 (#PF) or 13 (#GP), None where the
