@@ -157,10 +157,10 @@ def _notes(
     for name, text in {k: v for s in spaces for k, v in s.not_modelled.items()}.items():
         notes.append((f"not-modelled-{name.lower()}", f"{name}: {text}"))
     cpu = cpu_of(target, spaces[0].vcpu)
-    if cpu.maxphyaddr is None:
+    if cpu.features.get("maxphyaddr", 0) is None:
         notes.append(
             ("maxphyaddr", "MAXPHYADDR is not known: address bits up to 51 count as valid")
         )
-    if cpu.gbpages is None:
+    if cpu.features.get("gbpages", 0) is None:
         notes.append(("page1gb", "whether the CPU has 1G pages is not known: they count as valid"))
     return tuple(notes)

@@ -80,13 +80,14 @@ def choose(
 def host_of(target: Target, guest: Guest | None, memory: Memory, *, live: bool = False) -> Host:
     """Return what is known of the QEMU of an attached guest; memory: to compare with."""
     pid = guest.pid if guest else (target.qmp.pid if target.qmp else None) or target.pid
+    values = [cpu.registers.get("cr3") for cpu in target.cpus]
     return Host(
         monitor_many=target.stub.monitor_many,
         ram_map=target.ram_map,
         memory=memory,
         pid=pid,
         known=guest.ram if guest else None,
-        roots=frozenset(cpu.cr3 & _ROOT for cpu in target.cpus),
+        roots=frozenset(cr3 & _ROOT for cr3 in values if cr3 is not None),
         live=live,
     )
 
