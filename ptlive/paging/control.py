@@ -1,15 +1,20 @@
-"""What the control registers of an x86-64 CPU mean for paging (SDM vol. 3A 4.1)."""
+"""What the control registers of an x86 CPU mean for paging (SDM vol. 3A 4.1)."""
 
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from ptlive.errors import PtliveError
 from ptlive.paging.access import Controls
-from ptlive.paging.formats import x86_64
+from ptlive.paging.formats import bits32, ept, npt, pae, x86_64
+from ptlive.paging.nested import EptControls, NestedControls
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ptlive.paging.access import AccessRules
     from ptlive.paging.format import Format
 
 
@@ -46,6 +51,14 @@ class EFER(enum.IntFlag):
     NXE = 1 << 11
 
 
+#: The formats that a CPU's modes of paging have, by the names of `mode`.
+FORMAT_OF_MODE = {
+    "4-level paging": "x86-64-4level",
+    "5-level paging": "x86-64-5level",
+    "PAE paging": pae.NAME,
+    "32-bit paging": bits32.NAME,
+}
+
 CR3_LAM_U48 = 1 << 62
 CR3_LAM_U57 = 1 << 61
 
@@ -68,18 +81,16 @@ def format_for(
 
     An unknown maxphyaddr counts as the architecture's limit, 52, and unknown
     1G pages as there: then no entry is called malformed that might be valid.
-    Raises PtliveError if paging is off or the mode has no format.
+    Raises PtliveError if paging is off.
     """
     current = mode(cr0, cr4, efer)
-    levels = {"4-level paging": 4, "5-level paging": 5}.get(current)
-    if current == "paging off":
+    if current not in FORMAT_OF_MODE:
         raise PtliveError(
             f"paging is off (CR0={cr0:#x}): linear addresses are physical addresses, "
             "there is no table to walk"
         )
-    if levels is None:
-        raise PtliveError(f"the guest uses {current}, for which ptlive has no format yet")
-    return _x86_64(levels, efer, maxphyaddr, gbpages)
+    cpu = _Cpu(maxphyaddr or x86_64.PHYSICAL_LIMIT, bool(efer & EFER.NXE), gbpages is not False)
+    return _OWN[FORMAT_OF_MODE[current]](cpu._replace(pse=bool(cr4 & CR4.PSE)))
 
 
 def format_named(name: str, efer: int, *, maxphyaddr: int | None, gbpages: bool | None) -> Format:
@@ -87,32 +98,86 @@ def format_named(name: str, efer: int, *, maxphyaddr: int | None, gbpages: bool 
 
     Raises PtliveError if there is none.
     """
-    for levels in (4, 5):
-        fmt = _x86_64(levels, efer, maxphyaddr, gbpages)
-        if fmt.name == name:
-            return fmt
-    raise PtliveError(f"there is no format {name!r}; there are x86-64-4level and x86-64-5level")
-
-
-def _x86_64(levels: int, efer: int, maxphyaddr: int | None, gbpages: bool | None) -> Format:
-    return x86_64.make_levels(
-        levels,
-        maxphyaddr=maxphyaddr or x86_64.PHYSICAL_LIMIT,
-        nxe=bool(efer & EFER.NXE),
-        gbpages=gbpages is not False,
+    if name not in _FORMATS:
+        raise PtliveError(f"there is no format {name!r}; there are {', '.join(_FORMATS)}")
+    # Of a hypervisor it is not known whether it runs with NXE: then nothing is malformed by it.
+    nxe = name in NESTED or bool(efer & EFER.NXE)
+    return _FORMATS[name](
+        _Cpu(maxphyaddr or x86_64.PHYSICAL_LIMIT, nxe, gbpages is not False),
     )
 
 
+class _Cpu(NamedTuple):
+    """What a format depends on. CR4.PSE matters to a CPU that is in 32-bit paging."""
+
+    maxphyaddr: int
+    nxe: bool
+    gbpages: bool
+    pse: bool = True
+
+
+def _bits32(cpu: _Cpu) -> Format:
+    return bits32.make(pse=cpu.pse, maxphyaddr=cpu.maxphyaddr)
+
+
+def _pae(cpu: _Cpu) -> Format:
+    return pae.make(maxphyaddr=cpu.maxphyaddr, nxe=cpu.nxe)
+
+
+def _x86_64(cpu: _Cpu, levels: int) -> Format:
+    return x86_64.make_levels(levels, maxphyaddr=cpu.maxphyaddr, nxe=cpu.nxe, gbpages=cpu.gbpages)
+
+
+def _nested(cpu: _Cpu, made: Callable[[_Cpu], Format]) -> Format:
+    return npt.nested(made(cpu))
+
+
+def _ept(cpu: _Cpu, levels: int, mode_based: bool) -> Format:
+    features = ept.Features(gbpages=cpu.gbpages, mode_based=mode_based)
+    return ept.make(levels, features, maxphyaddr=cpu.maxphyaddr)
+
+
+_Make: TypeAlias = "Callable[[_Cpu], Format]"
+
+_OWN: dict[str, _Make] = {
+    "x86-64-4level": partial(_x86_64, levels=4),
+    "x86-64-5level": partial(_x86_64, levels=5),
+    pae.NAME: _pae,
+    bits32.NAME: _bits32,
+}
+_NPT: dict[str, _Make] = {npt.NAMES[own]: partial(_nested, made=_OWN[own]) for own in _OWN}
+_EPT: dict[str, _Make] = {
+    f"{name}{'-mbe' if mode_based else ''}": partial(_ept, levels=levels, mode_based=mode_based)
+    for levels, name in ept.NAMES.items()
+    for mode_based in (False, True)
+}
+_FORMATS = _OWN | _NPT | _EPT
+#: Formats of tables that a hypervisor makes: no CR3 refers to them.
+NESTED = frozenset(_NPT | _EPT)
+
+
 def controls(cr0: int, cr4: int, efer: int, *, pkru: int | None) -> Controls:
-    """Return the control bits that decide about accesses."""
+    """Return the control bits that decide about accesses.
+
+    Without PAE there is no XD, and without long mode no protection key (SDM vol. 3A 4.1.3).
+    """
     return Controls(
         wp=bool(cr0 & CR0.WP),
         smep=bool(cr4 & CR4.SMEP),
         smap=bool(cr4 & CR4.SMAP),
-        nxe=bool(efer & EFER.NXE),
-        pke=bool(cr4 & CR4.PKE),
+        nxe=bool(efer & EFER.NXE and cr4 & CR4.PAE),
+        pke=bool(cr4 & CR4.PKE and efer & EFER.LMA),
         pkru=pkru,
     )
+
+
+def rules(fmt: Format, cr0: int, cr4: int, efer: int, *, pkru: int | None) -> AccessRules:
+    """Return what decides about accesses through tables of a format."""
+    if fmt.name in _NPT:
+        return NestedControls()
+    if fmt.name in _EPT:
+        return EptControls()
+    return controls(cr0, cr4, efer, pkru=pkru)
 
 
 def not_modelled(cr3: int, cr4: int) -> dict[str, str]:

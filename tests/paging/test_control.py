@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from ptlive.errors import PtliveError
+from ptlive.paging.access import Controls
 from ptlive.paging.control import (
     CR0,
     CR4,
     EFER,
+    FORMAT_OF_MODE,
+    NESTED,
     controls,
     format_for,
     format_named,
     mode,
     not_modelled,
+    rules,
 )
-from ptlive.paging.formats import x86_64
+from ptlive.paging.formats import bits32, ept, npt, pae, x86_64
+from ptlive.paging.nested import EptControls, NestedControls
+
+if TYPE_CHECKING:
+    from ptlive.paging.access import AccessRules
+    from ptlive.paging.format import Format
 
 ON = CR0.PE | CR0.PG
 LONG = EFER.LME | EFER.LMA
@@ -41,13 +52,46 @@ def test_modes(cr0: int, cr4: int, efer: int, expected: str) -> None:
     assert mode(cr0, cr4, efer) == expected
 
 
+def test_without_paging_there_is_no_format() -> None:
+    with pytest.raises(PtliveError, match="paging is off"):
+        format_for(CR0.PE, 0, 0, maxphyaddr=46, gbpages=True)
+
+
 @pytest.mark.parametrize(
-    ("cr0", "cr4", "message"),
-    [(CR0.PE, 0, "paging is off"), (ON, 0, "32-bit paging"), (ON, CR4.PAE, "PAE paging")],
+    ("cr4", "efer", "expected"),
+    [
+        (0, 0, bits32.make(pse=False, maxphyaddr=36)),
+        (CR4.PSE, 0, bits32.make(maxphyaddr=36)),
+        (CR4.PAE, 0, pae.make(maxphyaddr=36, nxe=False)),
+        (CR4.PAE | CR4.PSE, EFER.NXE, pae.make(maxphyaddr=36)),
+        # Without long mode LA57 means nothing (SDM vol. 3A 4.1.1).
+        (CR4.PAE | CR4.LA57, EFER.NXE, pae.make(maxphyaddr=36)),
+    ],
 )
-def test_a_mode_without_a_format_is_named(cr0: int, cr4: int, message: str) -> None:
-    with pytest.raises(PtliveError, match=message):
-        format_for(cr0, cr4, 0, maxphyaddr=46, gbpages=True)
+def test_the_modes_of_32_bits_have_formats(cr4: int, efer: int, expected: Format) -> None:
+    assert format_for(ON, cr4, efer, maxphyaddr=36, gbpages=True) == expected
+    assert FORMAT_OF_MODE[mode(ON, cr4, efer)] == expected.name
+
+
+def test_of_tables_that_a_hypervisor_made_nothing_is_malformed_that_might_be_valid() -> None:
+    made = format_named("npt", 0, maxphyaddr=46, gbpages=True)
+    assert made == npt.nested(x86_64.make_levels(4, maxphyaddr=46))
+    assert format_named("npt-pae", 0, maxphyaddr=46, gbpages=True).level(1).reserved_leaf >> 63 == 0
+    assert format_named("ept", 0, maxphyaddr=46, gbpages=False) == ept.make(
+        4, ept.Features(gbpages=False), maxphyaddr=46
+    )
+    assert set(NESTED) >= {"npt", "npt-5level", "ept", "ept-5level", "ept-mbe"}
+
+
+def test_rules_are_those_of_the_format() -> None:
+    def rules_of(name: str) -> AccessRules:
+        fmt = format_named(name, EFER.NXE, maxphyaddr=46, gbpages=True)
+        return rules(fmt, *LINUX, pkru=7)
+
+    assert rules_of("x86-64-5level") == controls(*LINUX, pkru=7)
+    assert isinstance(rules_of("pae"), Controls)
+    assert isinstance(rules_of("npt"), NestedControls)
+    assert isinstance(rules_of("ept-mbe"), EptControls)
 
 
 def test_the_format_is_that_of_the_cpu() -> None:
@@ -81,12 +125,18 @@ def test_formats_are_found_by_name() -> None:
 )
 def test_each_control_is_its_own_bit(name: str, cr0: int, cr4: int, efer: int) -> None:
     every = (1 << 64) - 1
-    only = controls(cr0, cr4, efer, pkru=7)
+    only = controls(cr0, cr4 | CR4.PAE, efer | EFER.LMA, pkru=7)
     others = controls(every ^ cr0, every ^ cr4, every ^ efer, pkru=None)
     for each in ("wp", "smep", "smap", "pke", "nxe"):
         assert getattr(only, each) == (each == name)
         assert getattr(others, each) == (each != name)
     assert (only.pkru, others.pkru) == (7, None)
+
+
+def test_without_pae_there_is_no_xd_and_without_long_mode_no_key() -> None:
+    every = (1 << 64) - 1
+    assert not controls(every, every ^ CR4.PAE, every, pkru=0).nxe
+    assert not controls(every, every, every ^ EFER.LMA, pkru=0).pke
 
 
 def test_what_is_not_modelled_is_named_only_where_it_is_on() -> None:

@@ -23,6 +23,12 @@ from ptlive.paging.format import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+
+def ones(low: int, high: int) -> int:
+    """Return a mask of bits low to high-1."""
+    return (1 << high) - (1 << low) if high > low else 0
+
+
 PAGE_SHIFT = 12
 PAGE1GB_SHIFT = 30
 INDEX_BITS = 9
@@ -33,6 +39,7 @@ XD = 1 << 63
 PAT_LARGE = 1 << 12  # of a 2M or 1G page; bit 7 there is PS
 PROTECTION_KEY = 0xF << 59
 PHYSICAL_LIMIT = 52  # bits of an address that an entry can hold, SDM 4.1.4
+ADDRESS = ones(PAGE_SHIFT, PHYSICAL_LIMIT)
 
 # A leaf with R/W=0 and D=1 is a shadow-stack page where CET is on (SDM vol. 3A 4.6.1).
 SHADOW_STACK = Match((1 << 6) | (1 << 1), 1 << 6)
@@ -75,7 +82,7 @@ def make(
     gbpages: whether the CPU has 1G pages (CPUID 80000001H:EDX.Page1GB)
     """
     top = len(rows)
-    reserved = _ones(maxphyaddr, PHYSICAL_LIMIT) | (0 if nxe else XD)
+    reserved = ones(maxphyaddr, PHYSICAL_LIMIT) | (0 if nxe else XD)
     levels = tuple(
         _level(row, lvl, lvl == top, reserved, gbpages) for lvl, row in enumerate(rows, start=1)
     )
@@ -84,7 +91,7 @@ def make(
         name=f"x86-64-{top}level",
         levels=levels,
         windows=(Window(0, half - 1), Window((1 << 64) - half, (1 << 64) - 1)),
-        root_mask=_ones(PAGE_SHIFT, maxphyaddr),
+        root_mask=ones(PAGE_SHIFT, maxphyaddr),
         present=Match(PRESENT, PRESENT),
         rights=RIGHTS,
     )
@@ -105,19 +112,14 @@ def needs_page1gb(fmt: Format, lvl: int, entry: int) -> bool:
     return level.shift == PAGE1GB_SHIFT and entry & level.reserved_table == PS
 
 
-def _ones(low: int, high: int) -> int:
-    """Return a mask of bits low to high-1."""
-    return (1 << high) - (1 << low) if high > low else 0
-
-
 def _level(row: Row, lvl: int, is_root: bool, reserved: int, gbpages: bool) -> Level:
     shift = PAGE_SHIFT + INDEX_BITS * (lvl - 1)
     has_ps = lvl > 1
     leaf_allowed = row.leaf and (gbpages or shift < PAGE1GB_SHIFT)
-    address = _ones(PAGE_SHIFT, PHYSICAL_LIMIT) & ~reserved
+    address = ADDRESS & ~reserved
     # Below a large page's address only PAT has a meaning; the rest is reserved
     # (tables 4-16 and 4-18). PS where no page may be is reserved too.
-    low = _ones(PAGE_SHIFT + 1, shift) if has_ps else 0
+    low = ones(PAGE_SHIFT + 1, shift) if has_ps else 0
     return Level(
         spec=row.spec,
         # Linux calls the root table's entries pgd, however many levels there are.
@@ -126,7 +128,7 @@ def _level(row: Row, lvl: int, is_root: bool, reserved: int, gbpages: bool) -> L
         index_bits=min(INDEX_BITS, ADDRESS_BITS - shift),
         leaf=(Match(PS, PS) if has_ps else ALWAYS) if leaf_allowed else NEVER,
         table_address=Bits(address),
-        leaf_address=Bits(address & ~_ones(0, shift)),
+        leaf_address=Bits(address & ~ones(0, shift)),
         reserved_table=reserved | (0 if leaf_allowed else PS),
         reserved_leaf=reserved | (low if leaf_allowed else PS),
         fields=_fields(has_ps),
