@@ -28,6 +28,7 @@ _SECTIONS = {
         "find": ("find", "find_", "Find every address that reaches a physical one."),
         "stats": ("stats", "stats", "Count what is mapped, and what its tables cost."),
         "table": ("table", "table", "Print one table of the guest."),
+        "explain": ("explain", "explain", "Explain an instruction's accesses and its page fault."),
     },
     "Whether it is right": {
         "verify": ("verify", "verify_", "Ask the MMU, or QEMU, whether the walk is right."),
