@@ -61,18 +61,17 @@ def _rights(
     fmt: Format, typed: Iterable[str], prefix: str
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the rights that must be granted and those that must be denied."""
-    names = [right.name for right in fmt.rights]
-    letters = dict(zip(words.rights(fmt, dict.fromkeys(names, True))[1:], names, strict=True))
+    letters = {letter: name for name, letter in words.letters(fmt).items()}
     found: dict[str, bool] = {}
     for text in typed:
         wants = True
         for letter in text:
             if letter in "+-,":
                 wants = letter != "-"
-            elif letter == "r" and wants:
+            elif letter == "r" and wants and "r" not in letters:
                 pass  # all that is mapped can be read
             elif letter not in letters:
-                known = "".join(("r", *letters))
+                known = "".join(dict.fromkeys(("r", *letters)))
                 raise PtliveError(
                     f"{prefix}rights {text}: the letters of {fmt.name} are {known}, + and -"
                 )

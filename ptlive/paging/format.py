@@ -213,6 +213,7 @@ class Format:
     root_mask: the bits of a root register that are the root table's address
     present: which entries are; an entry of zeros never is
     outside: what is said behind an address that no window holds
+    manual: whose names the levels have in `spec`, in short
     """
 
     name: str
@@ -222,6 +223,7 @@ class Format:
     present: EntryTest
     rights: tuple[Right, ...]
     outside: str = "is not canonical"
+    manual: str = "SDM"
 
     @property
     def top(self) -> int:

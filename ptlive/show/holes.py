@@ -97,6 +97,5 @@ def absent_json(found: AbsentRuns, profile: Profile | None, fmt: Format) -> list
 
 def _reason(graph: Graph, lvl: int, entry: int, kind: Kind) -> str:
     if kind is Kind.MALFORMED:
-        bits = fields.reserved_bits(graph.fmt, lvl, entry)
-        return f"reserved bit{'s' if len(bits) > 1 else ''} {', '.join(map(str, bits))} set"
+        return fields.why_malformed(graph.fmt, lvl, entry).removeprefix("has ")
     return f"its table {fields.refers_to(graph.fmt, lvl, entry):#x} lies in no RAM and no ROM"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ptlive.analysis.translation import Outcome, Step, Translation
     from ptlive.paging.format import Format
 
-_HEADER = ("level", "SDM", "Linux", "index", "table", "entry at", "entry", "kind", "bits")
+_HEADER = ("index", "table", "entry at", "entry", "kind", "bits")
 
 
 def headline(found: Translation) -> str:
@@ -33,7 +33,8 @@ def lines(fmt: Format, found: Translation, torn: Collection[int] = ()) -> Iterat
     """
     if found.path:
         rows = [_row(step, torn) for step in found.path]
-        yield from ("  " + line for line in columns(_HEADER, rows, "   >"))
+        header = ("level", fmt.manual, "Linux", *_HEADER)
+        yield from ("  " + line for line in columns(header, rows, "   >"))
     if found.pa is not None:
         denied = "; ".join(
             f"{name} denied by the {fmt.level(lvl).spec} (level {lvl})"

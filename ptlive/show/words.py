@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from ptlive.paging.format import Format, Level
 
 _UNITS = "BKMGTPE"
+# Other rights have their first letter.
+_LETTERS = {"execute": "x", "user-execute": "X"}
 
 
 def address(value: int, fmt: Format | None = None) -> str:
@@ -23,16 +25,19 @@ def level_names(level: Level) -> dict[str, str]:
     return {"spec": level.spec, "linux": level.linux}
 
 
+def letters(fmt: Format) -> dict[str, str]:
+    """Return the letter of each right by its name: w x u for x86-64."""
+    return {right.name: _LETTERS.get(right.name, right.name[0]) for right in fmt.rights}
+
+
 def rights(fmt: Format, folded: Mapping[str, bool]) -> str:
     """Return rights as letters, a dash where denied; r is always there if nothing denies it.
 
     For x86-64: r w x u; u is user mode.
     """
-    letters = {"execute": "x"}
     always = "" if "read" in folded else "r"
     return always + "".join(
-        letters.get(right.name, right.name[0]) if folded[right.name] else "-"
-        for right in fmt.rights
+        letter if folded[name] else "-" for name, letter in letters(fmt).items()
     )
 
 

@@ -61,6 +61,8 @@ def make(name: str, *, svnapot: bool = True, svpbmt: bool = True) -> Format:
         root_mask=(1 << PHYSICAL_BITS) - (1 << PAGE_SHIFT),
         present=Match(V, V),
         rights=RIGHTS,
+        outside=f"has bits above {levels[-1].span_bits - 1} that are not as that one is",
+        manual="RISC-V",
     )
 
 
