@@ -218,7 +218,7 @@ def start(
         print_json({"schema": "ptlive.guest/1", "guests": [dataclasses.asdict(started) | more]})
         return DONE
     for line in (
-        f"{started.name} is up: {plain(started.said)}",
+        f"{started.name} is up: {plain(started.said)}{_paging(started)}",
         *(_summary(started, seen) if seen else ()),
         f"  ptlive map --guest {started.name}",
         f"  gdb -ex 'target remote {started.gdb.removeprefix('unix:')}'",
@@ -255,6 +255,13 @@ def _recipe(kind: str, of: Told) -> Recipe:
         release=of.release or "",
         uefi=of.uefi,
     )
+
+
+def _paging(one: Guest) -> str:
+    """Return what is not known beforehand: how a system of the user's pages."""
+    if one.kind != _OWN:
+        return ""
+    return f" ({one.levels} levels of paging)" if one.levels else " (paging is off)"
 
 
 def _prompt(one: Guest) -> Iterator[str]:

@@ -144,6 +144,14 @@ def _await_qemu(guest: Guest) -> str | None:
     raise PtliveError(f"QEMU did not start; its last words: {last_words(guest)}")
 
 
+def wait_end(guest: Guest, seconds: float) -> None:
+    """Wait until the guest ends by itself. Raises PtliveError if it does not within `seconds`."""
+    if not process.wait_end(guest.pid, guest.process_started, seconds):
+        raise PtliveError(
+            f"guest {guest.name} did not end within {seconds:g} s; last words: {last_words(guest)}"
+        )
+
+
 def stop(guest: Guest) -> None:
     """End a guest, politely first, and remove what was kept about it."""
     if guest.alive:

@@ -77,10 +77,7 @@ def start_time(pid: int) -> int | None:
 
     A process that has ended and only waits for its parent counts as gone.
     """
-    with suppress(ChildProcessError):
-        ended, status = os.waitpid(pid, os.WNOHANG)  # if it is ours, take it off the table
-        if ended:
-            _exit_codes[pid] = os.waitstatus_to_exitcode(status)
+    _reap(pid, os.WNOHANG)
     try:
         # The name in parentheses may hold spaces; proc(5) counts fields from 1, the
         # state is field 3 and the start time field 22.
@@ -92,8 +89,18 @@ def start_time(pid: int) -> int | None:
 
 def exit_code(pid: int) -> int | None:
     """Return the exit status of a process of ours that has ended (-N: by signal N), else None."""
-    start_time(pid)
+    if start_time(pid) is None:
+        # Its first thread is gone; the others, and the status, may take some milliseconds more.
+        _reap(pid, 0)
     return _exit_codes.get(pid)
+
+
+def _reap(pid: int, options: int) -> None:
+    """Take an ended process off the system's table, if it is ours, and keep its status."""
+    with suppress(ChildProcessError):
+        ended, status = os.waitpid(pid, options)
+        if ended:
+            _exit_codes[pid] = os.waitstatus_to_exitcode(status)
 
 
 def end(pid: int, started: int, *, patience: float = 3.0) -> None:

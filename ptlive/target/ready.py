@@ -67,7 +67,7 @@ def _run_to(guest: Guest, place: Reaches, limit: float) -> str:
         arrived = False
     if not arrived:
         raise _failure(guest, f"it did not come to {place.name}", limit)
-    return f"it is at {place.name}"
+    return f"stopped at {place.name}"
 
 
 def _poll(guest: Guest, ready: Ready, limit: float) -> tuple[str, str | None]:
@@ -103,10 +103,10 @@ def _look(guest: Guest, ready: Ready) -> tuple[str, str | None] | None:
                     return found[0], found.groupdict().get("levels")
         case Pages():
             if _levels(guest):
-                return "it pages", None
+                return "paging is on", None
         case After():
             if time.time() >= guest.started + ready.seconds:
-                return f"{ready.seconds:g} s after its start", None
+                return f"{ready.seconds:g} s after its start" if ready.seconds else "at once", None
     return None
 
 
@@ -145,6 +145,8 @@ def _end(guest: Guest) -> str:
     """Return how a guest came to its end, as far as that can be known."""
     if _TRIPLE_FAULT in lines(guest.cpu_log):
         return "a triple fault"
+    if guest.debug_exit is not None:
+        return f"{guest.debug_exit:#x} was written to isa-debug-exit"
     if guest.exit_code is None:
         return "QEMU is gone"
     if guest.exit_code == 0:
@@ -154,10 +156,12 @@ def _end(guest: Guest) -> str:
 
 def last_words(guest: Guest) -> str:
     """Return the last lines of QEMU and of the guest."""
-    qemu = [line.removeprefix(f"{QEMU}: ") for line in lines(guest.qemu_log) if line]
-    heard = [line for line in lines(guest.serial_log) or lines(guest.debug_log) if line]
-    said = [*qemu[-1:], *heard[-_LAST_LINES:]]
-    return " | ".join(said) or "none"
+    qemu, serial, debug = (
+        [line for line in lines(log) if line]
+        for log in (guest.qemu_log, guest.serial_log, guest.debug_log)
+    )
+    first = [line.removeprefix(f"{QEMU}: ") for line in qemu[-1:]]
+    return " | ".join([*first, *(serial or debug)[-_LAST_LINES:]]) or "none"
 
 
 def lines(path: Path) -> list[str]:

@@ -94,6 +94,14 @@ class Guest:
         """QEMU's exit status; None while it runs, and to others than who started it."""
         return None if self.alive else exit_code(self.pid)
 
+    @property
+    def debug_exit(self) -> int | None:
+        """What was written to its isa-debug-exit, if it has ended by that."""
+        # hw/misc/debugexit.c: status 2N+1, of which exit(3) keeps 8 bits.
+        code = self.exit_code
+        by_device = any(word.startswith("isa-debug-exit") for word in self.command)
+        return code >> 1 if by_device and code is not None and code > 0 and code & 1 else None
+
 
 def private_folder(path: Path) -> Path:
     """Create a folder that only this user may enter, or check one that is there.

@@ -1,0 +1,5 @@
+"""What tests of guests share."""
+
+from tests.tinyos import tinyos
+
+__all__ = ["tinyos"]
