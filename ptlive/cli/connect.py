@@ -115,7 +115,7 @@ def connect(options: TargetOptions, *, let_run: bool = False) -> Iterator[Connec
         held = stack.enter_context(hold(place, options))
         target = awake(held, options.vcpu) if let_run else held
         if place.debugger is not None:
-            source = place.debugger.choose(target, options.memory, place.guest)
+            source = place.debugger.choose(target, options.memory)
         else:
             source = sources.choose(target, options.memory, place.guest, live=options.live)
         target = sources.with_source(target, source)

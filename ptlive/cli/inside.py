@@ -29,7 +29,7 @@ class Debugger(Protocol):
         """Look at its guest for a `with` block, and leave it as it is; it must be stopped."""
         ...
 
-    def choose(self, target: Target, wanted: str, guest: Guest | None) -> Source:
+    def choose(self, target: Target, wanted: str) -> Source:
         """Return what to read the guest's memory through; see `target.sources.choose`."""
         ...
 

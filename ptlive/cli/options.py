@@ -46,6 +46,8 @@ class Number(click.ParamType[int]):
         debugger = inside.debugger()
         if debugger is None:
             self.fail(f"{text!r} is no number (0x1234 or 4660)", param, ctx)
+        if ctx is not None and ctx.resilient_parsing:
+            return 0  # a line is completed: expressions may have effects
         try:
             return debugger.evaluate(text)
         except PtliveError as error:

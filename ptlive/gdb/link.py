@@ -26,7 +26,6 @@ class GdbLink:
     def __init__(self, connection: gdb.RemoteTargetConnection, watch: Watch | None) -> None:
         self.connection = connection
         self._watch = watch
-        self._calm = 0
 
     def send(self, packet: bytes) -> bytes:
         """See `Link.send`."""
@@ -58,14 +57,14 @@ class GdbLink:
         gdb notes a Ctrl-C that comes during a packet (remote.c, got_ctrlc_during_io), and
         Python raises KeyboardInterrupt behind it. While the signal is blocked it waits.
         """
-        self._calm += 1
+        if signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()):
+            yield
+            return
         try:
             signal.pthread_sigmask(signal.SIG_BLOCK, _SIGINT)
             yield
         finally:
-            self._calm -= 1
-            if self._calm == 0:
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGINT)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGINT)
 
     def announce(self, mode: int | None) -> None:
         """See `Link.announce`."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import gdb
 
+from ptlive.answers.spaces import cpu_of
 from ptlive.cli.options import LAST
 from ptlive.errors import PtliveError
 from ptlive.gdb.link import GdbLink, selected_vcpu
+from ptlive.space import open_space
 from ptlive.target import running
 from ptlive.target.guard import Watch
 from ptlive.target.in_debugger import DebuggedGuest
@@ -19,79 +23,134 @@ from ptlive.wire.own_socket import far_end
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ptlive.space import AddressSpace
     from ptlive.target.attach import Target
     from ptlive.target.running import Guest
     from ptlive.target.sources import Source
     from ptlive.wire.qmp import Qmp
 
 
+@dataclass(frozen=True)
+class _Held:
+    """One connection of gdb, and what we keep as long as it lasts."""
+
+    connection: gdb.RemoteTargetConnection
+    stub: InsideStub
+    guest: DebuggedGuest
+    watch: Watch | None
+
+    @classmethod
+    def take(cls, connection: gdb.RemoteTargetConnection) -> _Held:
+        """Ask at the connection what does not change."""
+        details = connection.details or ""
+        end = far_end(details)
+        watch = Watch(end.address) if end else None
+        stub = InsideStub(GdbLink(connection, watch))
+        pid = end.pid if end else None
+        guest = next((one for one in running.guests() if one.pid == pid), None)
+        # Of a connection through a program we do not see the end, and nobody can guard it.
+        send = watch.send if watch else lambda _line: None
+        return cls(connection, stub, DebuggedGuest(stub, details, pid, guest, send), watch)
+
+
 class Session:
     """Implements `ptlive.cli.inside.Debugger`."""
 
     def __init__(self) -> None:
-        self._connection: gdb.RemoteTargetConnection | None = None
-        self._held: DebuggedGuest | None = None
-        self._pid: int | None = None
+        self._held: _Held | None = None
+        self._moment = 0
 
     @property
     def name(self) -> str:
         """See `Debugger.name`."""
-        return self._connected().details or "gdb's guest"
+        return self._now().connection.details or "gdb's guest"
 
     def guest(self) -> Guest | None:
         """See `Debugger.guest`."""
-        self._debugged()
-        return next((one for one in running.guests() if one.pid == self._pid), None)
+        return self._now().guest.running
 
     @contextmanager
     def hold(self, qmp: Qmp | None = None) -> Iterator[Target]:
         """See `Debugger.hold`."""
-        with self._debugged().hold(qmp) as target:
+        with self._now().guest.hold(qmp) as target:
             yield target
 
-    def choose(self, target: Target, wanted: str, guest: Guest | None) -> Source:
+    def choose(self, target: Target, wanted: str) -> Source:
         """See `Debugger.choose`."""
-        return self._debugged().choose(target, wanted, guest)
+        return self._now().guest.choose(target, wanted)
+
+    @contextmanager
+    def space(self, root: int | None = None) -> Iterator[AddressSpace]:
+        """Look at an address space as the selected vCPU sees it, for a `with` block.
+
+        Cheaper than `hold`: while nothing has happened that gdb knows of, only that vCPU's
+        registers are asked for again.
+        """
+        vcpu = selected_vcpu()
+        with self._now().guest.look(vcpu, self._moment) as target:
+            cpu = cpu_of(target, vcpu)
+            yield open_space(cpu, target.memory, target.ram_map, root=root)
+
+    def moved(self, _event: object = None) -> None:
+        """Be told that the guest may have changed: it ran, or the user was at the prompt."""
+        self._moment += 1
 
     def evaluate(self, expression: str) -> int:
-        """See `Debugger.evaluate`; a function or an array is its address, as in C."""
+        """See `Debugger.evaluate`."""
         try:
-            value = gdb.parse_and_eval(expression)
-            kind = value.type.strip_typedefs().code
-            if kind in (gdb.TYPE_CODE_FUNC, gdb.TYPE_CODE_ARRAY) and value.address is not None:
-                value = value.address
-            return int(value) & LAST
-        except (gdb.error, ValueError, TypeError) as error:
+            return number(gdb.parse_and_eval(expression))
+        except gdb.error as error:
             raise PtliveError(str(error)) from None
 
     def vcpu(self) -> int:
         """See `Debugger.vcpu`."""
         return 1 if gdb.selected_thread() is None else selected_vcpu()
 
-    def _debugged(self) -> DebuggedGuest:
-        """Return the guest that is selected in gdb. Raises PtliveError if there is none."""
-        connection = self._connected()
-        if connection is not self._connection or self._held is None:
+    def leave(self) -> None:
+        """Leave gdb as it was found, whatever was interrupted."""
+        try:
+            if self._held is not None and self._held.connection.is_valid():
+                self._held.stub.leave()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
+
+    def forget(self, connection: gdb.TargetConnection) -> None:
+        """Forget a connection that ends."""
+        if self._held is not None and self._held.connection is connection:
+            if self._held.watch is not None:
+                self._held.watch.close()
             self._held = None
-            details = connection.details or ""
-            end = far_end(details)
-            self._pid = end.pid if end else None
-            watch = Watch(end.address) if end else None
-            stub = InsideStub(GdbLink(connection, watch))
-            send = watch.send if watch else _unguarded
-            self._held = DebuggedGuest(stub, details, self._pid, send)
-            self._connection = connection
+
+    def _now(self) -> _Held:
+        """Return the guest that is selected in gdb. Raises PtliveError if there is none."""
+        connection = _connection()
+        if self._held is None or self._held.connection is not connection:
+            self._held = _Held.take(connection)
         return self._held
 
-    def _connected(self) -> gdb.RemoteTargetConnection:
-        connection = gdb.selected_inferior().connection
-        thread = gdb.selected_thread()
-        if thread is None or not isinstance(connection, gdb.RemoteTargetConnection):
-            raise PtliveError("gdb is attached to no guest (target remote HOST:PORT)")
-        if thread.is_running():
-            raise PtliveError("the guest runs: stop it first (Ctrl-C, or interrupt)")
-        return connection
+
+def number(value: gdb.Value) -> int:
+    """Return a value as a number of 64 bits; a function or an array is its address, as in C.
+
+    Raises gdb.error for what is none.
+    """
+    kind = value.type.strip_typedefs().code
+    if kind in (gdb.TYPE_CODE_FUNC, gdb.TYPE_CODE_ARRAY) and value.address is not None:
+        value = value.address
+    try:
+        return int(value) & LAST
+    except (TypeError, ValueError):
+        raise gdb.error(f"a value of the type {value.type} is no address") from None
 
 
-def _unguarded(_line: str) -> None:
-    """Hand a line of the journal to nobody: of a connection through a program we see no end."""
+def _connection() -> gdb.RemoteTargetConnection:
+    connection = gdb.selected_inferior().connection
+    if not isinstance(connection, gdb.RemoteTargetConnection) or gdb.selected_thread() is None:
+        raise PtliveError("gdb is attached to no guest (target remote HOST:PORT)")
+    try:
+        # In a condition of a breakpoint gdb says of a thread that it runs, and yet has its
+        # registers.
+        gdb.newest_frame()
+    except gdb.error:
+        raise PtliveError("the guest runs: stop it first (Ctrl-C, or interrupt)") from None
+    return connection

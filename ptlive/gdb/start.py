@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gdb
+
 from ptlive.cli import inside
-from ptlive.gdb import commands
+from ptlive.gdb import aliases, commands, functions
 from ptlive.gdb.session import Session
 from ptlive.target import process
 
@@ -13,5 +15,14 @@ def start() -> None:
     if inside.debugger() is not None:
         return
     process.signals_are_ours = False
-    inside.enter(Session())
-    commands.register()
+    session = Session()
+    inside.enter(session)
+    events = gdb.events
+    for event in (events.cont, events.memory_changed, events.register_changed):
+        event.connect(session.moved)
+    # It is called without an argument.
+    events.before_prompt.connect(session.moved)
+    gdb.events.connection_removed.connect(lambda event: session.forget(event.connection))
+    commands.register(session)
+    functions.register(session)
+    aliases.register()

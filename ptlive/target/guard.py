@@ -149,6 +149,12 @@ class Watch:
         _, switched = self._begun()
         switched[0] = 0 if mode is None else 1 + mode
 
+    def close(self) -> None:
+        """End the process: there is nothing to put back any more."""
+        if self._process is not None:
+            self._process.communicate("release\n")
+            self._process = None
+
     def _begun(self) -> tuple[subprocess.Popen[str], mmap.mmap]:
         """Return the process, begun if need be, and the byte that it looks at."""
         if self._process is None or self._switched is None:

@@ -33,13 +33,21 @@ class DebuggedGuest:
     """The guest at the far end of one connection of a debugger.
 
     address: what to call where it is; pid: QEMU's process, if it is one of this machine
+    running: the bundled guest that it is, if it is one
     send: hands a line of the journal to whoever undoes it, should the debugger be killed
     """
 
     def __init__(
-        self, stub: InsideStub, address: str, pid: int | None, send: Callable[[str], None]
+        self,
+        stub: InsideStub,
+        address: str,
+        pid: int | None,
+        running: Guest | None,
+        send: Callable[[str], None],
     ) -> None:
         self._stub, self._address, self._pid, self._send = stub, address, pid, send
+        self.running = running
+        self._looked: tuple[tuple[int, int, dict[str, int]], Target] | None = None
         with stub.held():
             self._version = spaced(stub.monitor("info version").strip())
             self._accelerator = accelerator(stub)
@@ -62,12 +70,26 @@ class DebuggedGuest:
                 if len(journal):
                     journal.undo(self._stub)
 
-    def choose(self, target: Target, wanted: str, guest: Guest | None) -> Source:
+    @contextmanager
+    def look(self, vcpu: int, moment: int) -> Iterator[Target]:
+        """Look at the guest as one vCPU sees it, for a `with` block.
+
+        moment: as long as it is the same, only the vCPU's registers are asked for again, so
+        that a change is seen that nobody tells of.
+        """
+        with self._stub.held(), self._stub.together():
+            seen = (moment, vcpu, self._stub.registers(vcpu))
+            if self._looked is None or self._looked[0] != seen:
+                self._looked = seen, self._target(Journal(self._send), None)
+            target = self._looked[1]
+            yield sources.with_source(target, self.choose(target, sources.AUTO))
+
+    def choose(self, target: Target, wanted: str) -> Source:
         """Return what to read memory through, as `sources.choose` does; it is kept."""
         if wanted == sources.QMP:
-            return sources.choose(target, wanted, guest)  # its session ends with the block
+            return sources.choose(target, wanted, self.running)  # its session ends with the block
         if wanted not in self._sources:
-            self._sources[wanted] = sources.choose(target, wanted, guest)
+            self._sources[wanted] = sources.choose(target, wanted, self.running)
         return self._sources[wanted]
 
     def _target(self, journal: Journal, qmp: Qmp | None) -> Target:

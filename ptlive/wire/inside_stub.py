@@ -71,7 +71,7 @@ class InsideStub:
     """A stopped guest that a debugger holds, which we are in: implements `ptlive.wire.stub.Stub`.
 
     What is asked of it is asked in a `with` block of `held`. Raises PtliveError when what
-    answers is no x86-64 QEMU.
+    answers is no QEMU of an architecture that we know.
     """
 
     def __init__(self, link: Link) -> None:
@@ -83,7 +83,7 @@ class InsideStub:
         self._selected: int | None = None
         # What PhyMemMode is but for us, and whether it is the other way now.
         self._found_mode: int | None = None
-        self._switched = False
+        self._switched = self._together = False
         with link.calm():
             features, flags, bits = map(
                 link.send, (b"qSupported", b"qqemu.sstep", b"qqemu.sstepbits")
@@ -108,19 +108,23 @@ class InsideStub:
         try:
             yield
         finally:
-            with self._link.calm():
-                self._leave()
+            self.leave()
+
+    def leave(self) -> None:
+        """Leave the stub as it was found; nothing if it is. If this is interrupted, again."""
+        with self._link.calm():
+            self._leave()
 
     def _leave(self) -> None:
-        if self._switched:
-            self._switch(back=True)
+        self._together = False
+        self._switch_back()
         self._found_mode = None
         if self._own is not None and self._own != self._selected:
             self._link.send(b"Hg" + self._threads.name(self._own))
         self._own = self._selected = None
         if self._changed:
-            self._changed = False
             self._link.forget()
+            self._changed = False
 
     @property
     def generation(self) -> int:
@@ -244,6 +248,17 @@ class InsideStub:
         """See `Stub.close`: it is not ours to close."""
 
     @contextmanager
+    def together(self) -> Iterator[None]:
+        """Switch `PhyMemMode` once for all that is read in a `with` block, which is to be short."""
+        with self._link.calm():
+            self._together = True
+            try:
+                yield
+            finally:
+                self._together = False
+                self._switch_back()
+
+    @contextmanager
     def _mode(self, *, physical: bool) -> Iterator[None]:
         """Have memory packets mean physical addresses, or not, during a `with` block."""
         with self._link.calm():
@@ -254,22 +269,21 @@ class InsideStub:
                     raise PtliveError("the stub knows no PhyMemMode (QEMU has it from 4.1 on)")
                 self._found_mode = int(reply)
             if self._found_mode == physical:
-                yield
-                return
-            self._switched = True
+                self._switch_back()
+            elif not self._switched:
+                self._link.announce(self._found_mode)
+                self._switched = True
+                self._order([b"Qqemu.PhyMemMode:%d" % physical])
             try:
-                self._switch(back=False)
                 yield
             finally:
-                self._switch(back=True)
+                if not self._together:
+                    self._switch_back()
 
-    def _switch(self, *, back: bool) -> None:
-        """Switch to the mode that was not found, or back."""
-        found = self._found_mode or 0
-        if not back:
-            self._link.announce(found)
-        self._order([b"Qqemu.PhyMemMode:%d" % (found if back else 1 - found)])
-        if back:
+    def _switch_back(self) -> None:
+        """Have memory packets mean again what they were found to mean."""
+        if self._switched:
+            self._order([b"Qqemu.PhyMemMode:%d" % (self._found_mode or 0)])
             self._switched = False
             self._link.announce(None)
 
@@ -303,7 +317,8 @@ class InsideStub:
         return [b"g", *packets] if packets else []
 
     def _registers(self) -> dict[str, int]:
+        packets = [packet.encode() for packet in self._layout.read_packets]
         try:
-            return self._layout.decode(self._link.send(b"g").decode("ascii"))
+            return self._layout.decode(*(self._link.send(one).decode("ascii") for one in packets))
         except ValueError:
             raise PtliveError("the stub's registers cannot be read") from None
