@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from ptlive.api.report import Report
     from ptlive.api.rights import Rights
     from ptlive.api.roots import Root, Roots
+    from ptlive.api.session import Session
     from ptlive.api.space import AddressSpace
+    from ptlive.api.stop import Breakpoint, Stop
     from ptlive.api.translation import Fault, Translation
     from ptlive.errors import PtliveError
 
@@ -27,6 +29,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AddressSpace",
+    "Breakpoint",
     "Difference",
     "Differences",
     "Fault",
@@ -41,6 +44,8 @@ __all__ = [
     "Rights",
     "Root",
     "Roots",
+    "Session",
+    "Stop",
     "Translation",
     "__version__",
     "attach",
@@ -50,6 +55,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Breakpoint": "api.stop",
+    "Stop": "api.stop",
+    "Session": "api.session",
     "AddressSpace": "api.space",
     "Difference": "api.differences",
     "Differences": "api.differences",

@@ -61,6 +61,19 @@ def system_of(
     return found
 
 
+def slide_of(space: AddressSpace, file: Path) -> int:
+    """Return how far the kernel of an address space was moved from where its file has it.
+
+    0 where nothing shows that this is a kernel that we know, or that the file is of one. Raises
+    PtliveError for a file of another kernel.
+    """
+    found = system_of(space, symbols=file)
+    text = found and next((area for area in found.areas if area.name == "kernel text"), None)
+    with symbols_of(file) as symbols:
+        linked = symbols.value("_text") or symbols.value("_stext")
+    return text.va - linked if text and linked is not None else 0
+
+
 def _known_by(space: AddressSpace) -> tuple[bytes, int]:
     """Return what spaces of which the same is known have in common.
 

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from ptlive.target.attach import Target
     from ptlive.target.cpu import CpuState
     from ptlive.target.running import Guest as Running
-
-_VCPUS = ("vCPU", "CR3", "RIP", "CR0", "CR4", "EFER", "state")
+    from ptlive.wire.qmp import Qmp
 
 
 class Guest(Shown):
@@ -180,15 +179,17 @@ class Guest(Shown):
         return f"guest {target.address}: {machine}, memory by {target.memory_source}{over}"
 
     def _content(self) -> Iterator[str | Table]:
+        cpus = self._held.target.cpus
+        header = ("vCPU", cpus[0].architecture.pc.upper(), *map(str.upper, cpus[0].registers))
         rows = [
             (
                 str(cpu.vcpu),
-                *(f"{value:#x}" for value in (cpu.cr3, cpu.rip, cpu.cr0, cpu.cr4, cpu.efer)),
-                "halted" if cpu.halted else "user mode" if cpu.cs & 3 else "kernel mode",
+                *(_hex(value) for value in (cpu.pc, *cpu.registers.values())),
+                "halted" if cpu.halted else "",
             )
-            for cpu in self._held.target.cpus
+            for cpu in cpus
         ]
-        yield Table(_VCPUS, rows, ">")
+        yield Table((*header, "state"), rows, ">")
         yield from (f"note: {note}" for note in self.notes)
 
 
@@ -216,21 +217,12 @@ def attach(
     Raises PtliveError when there is no stub, when somebody else holds it, and when the guest could
     not be put back.
     """
-    from ptlive.wire.qmp import Qmp
-
-    if memory not in sources.SOURCES:
-        raise PtliveError(
-            f"memory is read by one of {', '.join(sources.SOURCES)}, not by {memory!r}"
-        )
-    guest, stub = _place(address, qmp)
-    place = qmp or (guest.qmp if guest and (stub is None or memory == sources.QMP) else None)
     with ExitStack() as stack:
-        monitor = stack.enter_context(Qmp(place)) if place else None
+        guest, stub, monitor = place_of(stack, address, qmp, memory)
         if stub is None:
             from ptlive.target.by_qmp import attach_by_qmp
 
-            if monitor is None:
-                raise PtliveError("without the gdb stub the guest is asked by QMP: name it by qmp")
+            assert monitor is not None
             target = stack.enter_context(attach_by_qmp(monitor))
         else:
             transport: Literal["stub", "gdb"] = "gdb" if memory == sources.GDB else "stub"
@@ -259,22 +251,59 @@ def open(  # noqa: A001 - called as ptlive.open, as gzip.open is
 
 @contextmanager
 def _holding(target: Target, guest: Running | None, memory: str) -> Iterator[Guest]:
-    source = sources.choose(target, memory, guest)
-    held = Held(sources.with_source(target, source), guest, source.memory)
+    held = held_of(target, guest, memory)
     try:
         yield Guest(held)
     finally:
         held.end()
 
 
-def _place(address: str | None, qmp: str | None) -> tuple[Running | None, str | None]:
-    """Return the bundled guest that is meant, if it is one, and its stub's address."""
+def held_of(target: Target, guest: Running | None, memory: str) -> Held:
+    """Return a target as it is held, with its memory read so.
+
+    Raises PtliveError where it cannot be read so.
+    """
+    source = sources.choose(target, memory, guest)
+    return Held(sources.with_source(target, source), guest, source.memory)
+
+
+def place_of(
+    stack: ExitStack, address: str | None, qmp: str | None, memory: str
+) -> tuple[Running | None, str | None, Qmp | None]:
+    """Return the bundled guest that is meant, if it is one, its stub's address, and its QMP.
+
+    address: None leaves the stub alone; qmp: its QMP's address; memory: by what it is to be read
+    Raises PtliveError if they do not say where it is, and if QMP does not answer.
+    """
+    from ptlive.wire.qmp import Qmp
+
+    if memory not in sources.SOURCES:
+        known = ", ".join(sources.SOURCES)
+        raise PtliveError(f"memory is read by one of {known}, not by {memory!r}")
+    guest = _bundled(address, qmp)
+    stub = guest.gdb if guest and address is not None else address
+    if qmp is None and guest is not None and memory == sources.QMP:
+        qmp = guest.qmp
+    if qmp is None and stub is None:
+        raise PtliveError("without the gdb stub the guest is asked by QMP: name it by qmp")
+    return guest, stub, stack.enter_context(Qmp(qmp)) if qmp else None
+
+
+def _bundled(address: str | None, qmp: str | None) -> Running | None:
+    """Return the bundled guest that is meant, None if it is none of them.
+
+    Raises PtliveError for a name that none has.
+    """
+    if address is not None and ":" not in address:
+        return running.find(address)
+    known = running.guests()
     if address is None:
-        return next((one for one in running.guests() if one.qmp == qmp), None), None
-    if ":" not in address:
-        guest = running.find(address)
-        return guest, guest.gdb if guest else None
-    return next((one for one in running.guests() if one.gdb == address), None), address
+        return next((one for one in known if one.qmp == qmp), None)
+    return next((one for one in known if one.gdb == address), None)
+
+
+def _hex(value: int | None) -> str:
+    return "" if value is None else f"{value:#x}"
 
 
 def _number(text: str) -> int:

@@ -55,6 +55,9 @@ class Reply:
 class GdbMi:
     """One gdb process, in a session of its own so that a terminal's Ctrl-C spares it.
 
+    running: whether the target runs, as far as gdb has said; last_stop: the fields of the
+    record (gdb manual, "GDB/MI Async Records") with which it stopped last
+
     Raises PtliveError when gdb cannot be started.
     """
 
@@ -85,6 +88,8 @@ class GdbMi:
         self._settled = True
         self._failure: str | None = None
         self._stops = 0
+        self.running = False
+        self.last_stop: dict[str, Any] = {}
 
     @property
     def pid(self) -> int:
@@ -137,8 +142,14 @@ class GdbMi:
         return self._stops
 
     def _note_stop(self, record: dict[str, Any]) -> None:
-        if record["type"] == "notify" and record["message"] == "stopped":
+        if record["type"] != "notify":
+            return
+        if record["message"] == "running":
+            self.running = True
+        elif record["message"] == "stopped":
             self._stops += 1
+            self.running = False
+            self.last_stop = record["payload"] or {}
 
     def quit(self) -> None:
         """End gdb; it lets go of a target that it still has."""

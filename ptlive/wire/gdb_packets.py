@@ -34,16 +34,20 @@ _ERROR = re.compile(r"E[0-9a-fA-F]{2}")
 class GdbPackets:
     """Sends packets through one attached gdb, as many as there are in one batch.
 
+    used: whether any were sent since gdb was brought up to date, see `GdbStub.hand_over`
+
     Every method raises PtliveError when the connection is lost.
     """
 
     def __init__(self, gdb: GdbMi) -> None:
         self._gdb = gdb
+        self.used = False
         self._selected: str | None = None
         self._together: bool | None = None
 
     def ask(self, packets: Sequence[str], patience: float = PATIENCE) -> list[str]:
         """Return the stub's reply to each packet, errors ("E22") and refusals ("") too."""
+        self.used = True
         if self._together is None:
             [sourced] = self._gdb.console([f"source {_GDB_SIDE}"])
             self._together = sourced.error is None

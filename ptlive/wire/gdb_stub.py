@@ -45,6 +45,7 @@ _WRITE_BYTES = 1024
 _READ_BYTES = 2048
 
 _THREAD = re.compile(r"Thread (?:(\d+)\.)?(\d+)")
+_FLUSH = '-interpreter-exec console "maint flush register-cache"'
 
 
 class GdbStub:
@@ -67,6 +68,7 @@ class GdbStub:
         self._found_mode = 0
         self._process: int | None = None
         self._vcpus: tuple[int, ...] = ()
+        self._threads: dict[int, int] = {}
         self._layout: RegisterLayout | None = None
         self._synchronized: set[int] = set()
         self._step_flags = (0, 0)
@@ -95,9 +97,14 @@ class GdbStub:
         supported = sum(int(value) for value in re.findall(r"=(\d+)", bits)) & _SSTEP
         self._step_flags = (int(flags or "0", 0), supported)
         [threads] = self.gdb.batch(["-thread-info"])
-        names = [_THREAD.match(thread["target-id"]) for thread in threads.payload["threads"]]
-        self._vcpus = tuple(sorted(int(name[2]) for name in names if name))
-        self._process = next((int(name[1]) for name in names if name and name[1]), None)
+        listed = [
+            (name, int(thread["id"]))
+            for thread in threads.payload["threads"]
+            if (name := _THREAD.match(thread["target-id"]))
+        ]
+        self._vcpus = tuple(sorted(int(name[2]) for name, _ in listed))
+        self._process = next((int(name[1]) for name, _ in listed if name[1]), None)
+        self._threads = {int(name[2]): number for name, number in listed}
         [layout] = self.gdb.console(["maint print remote-registers"])
         self._layout = RegisterLayout.from_gdb(layout.text)
 
@@ -183,14 +190,43 @@ class GdbStub:
         self._synchronized.add(vcpu)
         return self._registers.decode(replies[stop_at + 1])
 
-    def run_to(self, vcpu: int, address: int, seconds: float) -> bool:
-        """See `Stub.run_to`; by a breakpoint of gdb's own."""
+    def thread_of(self, vcpu: int) -> int:
+        """Return gdb's own number of a vCPU's thread. Raises PtliveError if there is none."""
+        self._thread(vcpu)
+        return self._threads[vcpu]
+
+    def vcpu_of(self, thread: object) -> int:
+        """Return the vCPU of which gdb has this thread number, the first if it has none."""
+        numbers = {str(number): vcpu for vcpu, number in self._threads.items()}
+        return numbers.get(str(thread), self._vcpus[0])
+
+    def went_on(self) -> None:
+        """Forget what was known of the guest: it is about to run."""
         self._generation += 1
         self._synchronized.clear()
         self._packets.forget_thread()
-        # What raw packets changed, gdb does not know.
-        self.gdb.console(["maint flush register-cache"])
-        commands = [f"-thread-select {vcpu}", f"-break-insert -h -p {vcpu} *{address:#x}"]
+
+    def hand_over(self, vcpu: int) -> None:
+        """Bring gdb up to date before it is asked, with this vCPU selected.
+
+        What raw packets changed, gdb does not know, nor which thread they selected; and it
+        selects one only if it takes another for selected. So it has to select two in turn.
+        """
+        if not self._packets.used:
+            return
+        self._packets.forget_thread()
+        others = [other for other in self._vcpus if other != vcpu][:1]
+        threads = [self._threads[one] for one in (*others, vcpu)] if others else []
+        selecting = [f"-thread-select {thread}" for thread in threads]
+        self.gdb.batch([_FLUSH, *selecting, _FLUSH] if selecting else [_FLUSH])
+        self._packets.used = False
+
+    def run_to(self, vcpu: int, address: int, seconds: float) -> bool:
+        """See `Stub.run_to`; by a breakpoint of gdb's own."""
+        self.hand_over(vcpu)
+        self.went_on()
+        thread = self.thread_of(vcpu)
+        commands = [f"-thread-select {thread}", f"-break-insert -h -p {thread} *{address:#x}"]
         for reply in self.gdb.batch(commands):
             if reply.error is not None:
                 raise PtliveError(f"gdb sets no breakpoint at {address:#x}: {reply.error}")
