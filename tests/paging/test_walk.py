@@ -18,11 +18,10 @@ from ptlive.arrays import u64
 from ptlive.errors import PtliveError
 from ptlive.paging import walk as walk_module
 from ptlive.paging.format import Format, Kind
-from ptlive.paging.formats import x86_64
 from ptlive.paging.walk import PtPtr, walk
 from tests.paging import listing
 from tests.paging.builder import Builder
-from tests.paging.mock_format import MOCK
+from tests.paging.formats.every import FORMATS
 from tests.paging.tables import PS, PWU, P
 
 if TYPE_CHECKING:
@@ -172,7 +171,6 @@ def test_a_range_that_ends_before_it_begins_holds_nothing() -> None:
     assert graph.reached(*Kind) == 0
 
 
-FORMATS = [x86_64.make_levels(4), x86_64.make_levels(5), MOCK]
 SOURCE = Path(walk_module.__file__)
 
 

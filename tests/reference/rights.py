@@ -53,7 +53,11 @@ def access(machine: Machine, read_qword: ReadQword, cr3: int, va: int, asked: Ac
 def _on_one_page(
     machine: Machine, read_qword: ReadQword, cr3: int, va: int, asked: Access
 ) -> Outcome:
-    walk = translate(machine, read_qword, cr3, va)
+    return judge(machine, translate(machine, read_qword, cr3, va), va, asked)
+
+
+def judge(machine: Machine, walk: Walk, va: int, asked: Access) -> Outcome:
+    """Judge an access to one page, by the translation of its first byte."""
     level = walk.path[-1].level if walk.path else None
     entry = _ENTRY[level] if level else "CR3"
 

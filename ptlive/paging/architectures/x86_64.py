@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ptlive.errors import PtliveError
 from ptlive.paging import control
 from ptlive.paging.architectures.facts import Facts, Paging, Wanted, root_address
 
@@ -22,12 +23,14 @@ def paging(facts: Facts, wanted: Wanted) -> Paging:
     root = cr3 & fmt.root_mask
     if wanted.root is not None:
         root = root_address(fmt, wanted.root, _BESIDE_THE_ROOT)
+    elif fmt.name in control.NESTED:
+        raise PtliveError(f"no register of the vCPU refers to tables of {fmt.name}: give --root")
     return Paging(
         format=fmt,
         roots=(root,),
         origin="cr3",
-        rules=control.controls(cr0, cr4, efer, pkru=pkru),
-        not_modelled=control.not_modelled(cr3, cr4),
+        rules=control.rules(fmt, cr0, cr4, efer, pkru=pkru),
+        not_modelled={} if fmt.name in control.NESTED else control.not_modelled(cr3, cr4),
     )
 
 
@@ -35,7 +38,6 @@ def _format(facts: Facts, name: str | None, cr0: int, cr4: int, efer: int) -> Fo
     """Return the format that the CPU walks, or the one that is insisted on."""
     maxphyaddr, told = facts.features.get("maxphyaddr"), facts.features.get("gbpages")
     gbpages = None if told is None else bool(told)
-    fmt = control.format_for(cr0, cr4, efer, maxphyaddr=maxphyaddr, gbpages=gbpages)
-    if name is None or name == fmt.name:
-        return fmt
+    if name is None or name == control.FORMAT_OF_MODE.get(control.mode(cr0, cr4, efer)):
+        return control.format_for(cr0, cr4, efer, maxphyaddr=maxphyaddr, gbpages=gbpages)
     return control.format_named(name, efer, maxphyaddr=maxphyaddr, gbpages=gbpages)

@@ -66,8 +66,10 @@ def make(
 
 
 def _pointers(maxphyaddr: int, accessed: bool) -> Level:
-    reserved = PDPTE_RESERVED | ones(maxphyaddr, 64)
     told = (Field("A", PDPTE_ACCESSED),) if accessed else ()
+    reserved = PDPTE_RESERVED | ones(maxphyaddr, 64)
+    if accessed:
+        reserved &= ~PDPTE_ACCESSED
     address = Bits(ADDRESS & ones(0, maxphyaddr))
     return Level(
         spec="PDPTE",
@@ -77,7 +79,7 @@ def _pointers(maxphyaddr: int, accessed: bool) -> Level:
         leaf=NEVER,
         table_address=address,
         leaf_address=address,
-        reserved_table=reserved & ~(PDPTE_ACCESSED if accessed else 0),
+        reserved_table=reserved,
         reserved_leaf=reserved,
         fields=(
             Field("P", PRESENT),

@@ -1,0 +1,19 @@
+"""Every format that there is, and one that no hardware has."""
+
+from __future__ import annotations
+
+from ptlive.paging.formats import bits32, ept, npt, pae, riscv, x86_64
+from tests.paging.mock_format import MOCK
+
+FORMATS = [
+    x86_64.make_levels(4),
+    x86_64.make_levels(5),
+    pae.make(),
+    bits32.make(),
+    npt.nested(x86_64.make_levels(4)),
+    npt.nested(pae.make()),
+    ept.make(4),
+    ept.make(5, ept.Features(mode_based=True)),
+    *(riscv.make(name) for name in riscv.LEVELS),
+    MOCK,
+]
