@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ptlive.errors import PtliveError
 from ptlive.target.cpu import accelerator, read_cpus
 from tests.wire.memory_stub import MemoryStub
 
@@ -70,3 +71,41 @@ def test_names_who_executes(answer: str, name: str) -> None:
     fake = stub(("40", "40", "40"))
     fake.answers["info kvm"] = answer
     assert accelerator(fake) == name
+
+
+TREE = """\
+/machine (virt-machine)
+  /peripheral (container)
+  /soc0 (riscv.hart_array)
+    /harts[0] (rv64-riscv-cpu)
+      /riscv.cpu.rnmi[0] (irq)
+    /harts[1] (rv64-riscv-cpu)
+  /unattached (container)
+"""
+
+
+def riscv(svnapot: tuple[str, str]) -> MemoryStub:
+    fake = MemoryStub(np.zeros(16, np.uint8), vcpus=2)
+    fake.files = {n: {"pc": n, "satp": 9 << 60, "mstatus": 0, "priv": 1} for n in (1, 2)}
+    fake.answers = {"info qom-tree": TREE.replace("\n", "\r\n")}
+    for hart, value in enumerate(svnapot):
+        fake.answers[f"qom-get /machine/soc0/harts[{hart}] svnapot"] = f"{value}\r\n"
+        fake.answers[f"qom-get /machine/soc0/harts[{hart}] svpbmt"] = "false\r\n"
+    return fake
+
+
+def test_reads_the_vcpus_of_another_architecture() -> None:
+    cpus = read_cpus(riscv(("true", "true")))
+    assert [(cpu.vcpu, cpu.pc, cpu.halted) for cpu in cpus] == [(1, 1, False), (2, 2, True)]
+    assert cpus[0].architecture.name == "riscv64"
+    assert cpus[0].registers == {"satp": 9 << 60, "mstatus": 0, "menvcfg": None, "priv": 1}
+    assert cpus[0].features == {"svnapot": 1, "svpbmt": 0, "svadu": None}
+    assert cpus == read_cpus(riscv(("true", "true")))
+    assert read_cpus(riscv(("true", "false")))[0].features["svnapot"] is None
+
+
+def test_a_vcpu_that_is_no_x86_has_no_cr3_and_says_so() -> None:
+    [cpu, _] = read_cpus(riscv(("true", "true")))
+    for name in ("cr3", "efer", "pcid", "maxphyaddr"):
+        with pytest.raises(PtliveError, match="x86-64 guests only, and this one is riscv64"):
+            getattr(cpu, name)

@@ -69,3 +69,21 @@ def test_refuses_a_short_packet() -> None:
 def test_refuses_another_architecture() -> None:
     with pytest.raises(PtliveError, match="no architecture we know: x86-64, "):
         RegisterLayout.from_gdb(" pc   0    0    0   8 *1   0   0\n")
+
+
+RISCV = {
+    "pc": Register(32, 256, 8),
+    "satp": Register(450, 264, 8),
+    "mstatus": Register(834, 272, 8),
+    "priv": Register(65, 280, 8),
+}
+
+
+def test_what_stands_apart_is_asked_for_by_its_number() -> None:
+    layout = RegisterLayout(RISCV)
+    assert layout.architecture.name == "riscv64"
+    assert layout.read_packets == ["g", "p1c2", "p342", "p41"]
+    first = "00" * 256 + (0x80001234).to_bytes(8, "little").hex()
+    satp = (9 << 60 | 0x80400).to_bytes(8, "little").hex()
+    values = layout.decode(first, satp, "E14", "0100000000000000")
+    assert values == {"pc": 0x80001234, "satp": 9 << 60 | 0x80400, "priv": 1}

@@ -1,0 +1,1 @@
+"""Guests of other architectures: what their own MMU said, held against ptlive."""
