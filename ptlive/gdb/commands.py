@@ -43,6 +43,12 @@ class Prefix(gdb.Command):
     def __init__(self) -> None:
         super().__init__("ptlive", gdb.COMMAND_DATA, prefix=True)
 
+    def invoke(self, argument: str, from_tty: bool) -> None:
+        """Without a command, list them, as gdb's own prefixes do."""
+        if argument:
+            raise gdb.GdbError(f'Undefined ptlive command: "{argument}".  Try "help ptlive".')
+        gdb.execute("help ptlive", from_tty)
+
 
 class Command(gdb.Command):
     """One command of the command line."""

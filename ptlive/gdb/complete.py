@@ -24,7 +24,18 @@ def completions(name: str, command: click.Command, text: str, word: str | None) 
     )
     if any(one.type in ("file", "dir") for one in found):
         return gdb.COMPLETE_FILENAME
-    if not found:
-        return gdb.COMPLETE_EXPRESSION
     there = len(begun) - len(begun if word is None else word)
-    return [one.value[there:] for one in found]
+    if found:
+        return [one.value[there:] for one in found]
+    # gdb completes names of symbols, but none of registers.
+    _, dollar, register = begun.rpartition("$")
+    if dollar and word == register:
+        return [name for name in _registers() if name.startswith(register)]
+    return gdb.COMPLETE_EXPRESSION
+
+
+def _registers() -> list[str]:
+    try:
+        return [one.name for one in gdb.selected_frame().architecture().registers()]
+    except gdb.error:
+        return []

@@ -96,16 +96,21 @@ class _Out(_Stream):
 
 @contextmanager
 def output(words: Sequence[str], from_tty: bool) -> Iterator[_Told]:
-    """Have all that a command prints go through gdb, for a `with` block."""
+    """Have all that a command prints go through gdb, for a `with` block.
+
+    It finds its input empty: the terminal is gdb's.
+    """
     styled = from_tty and on_terminal()
     told = _Told(styled=styled, aside="--json" in words)
     # What rich knows of the terminal it asks once.
     for console in (terminal.stdout, terminal.stderr):
         console.cache_clear()
+    before, sys.stdin = sys.stdin, io.StringIO()
     try:
         with redirect_stdout(_Out(told, styled=styled)), redirect_stderr(told):
             yield told
     finally:
+        sys.stdin = before
         told.release()
         for console in (terminal.stdout, terminal.stderr):
             console.cache_clear()
@@ -132,7 +137,3 @@ def width() -> int:
     found = gdb.parameter("width")
     return found if isinstance(found, int) else 80
 
-
-def startup(line: str) -> None:
-    """Tell something when ptlive is loaded, as gdb does: not with -batch or -q."""
-    sys.stdout.write(line + "\n")

@@ -24,11 +24,6 @@ _PACKAGES = Path(__file__).resolve().parents[2]
 # `-I -S`: no site packages, nothing of the environment, so that it starts in a few
 # hundredths of a second. The rest of ptlive's own dependencies is not imported.
 _OPTIONS = ("-I", "-S", "-c")
-_PROGRAM = (
-    f"import os, sys; sys.path.insert(0, {str(_PACKAGES)!r}); "
-    "from ptlive.target.guard_process import main; os._exit(main())"
-)
-_WATCHING = _PROGRAM.replace("main", "watch")
 
 # Longer than all that the guard waits for by itself.
 _PATIENCE = 20.0
@@ -41,7 +36,7 @@ class Guard:
     """
 
     def __init__(self, address: str, gdb: GdbMi | None = None) -> None:
-        command = [sys.executable, *_OPTIONS, _PROGRAM, address]
+        command = [sys.executable, *_OPTIONS, _program("main"), address]
         self._channel, output = socket.socketpair()
         with output, ExitStack() as stack:
             passed: tuple[int, ...] = ()
@@ -163,7 +158,7 @@ class Watch:
                 os.ftruncate(flag, mmap.PAGESIZE)
                 self._switched = mmap.mmap(flag, mmap.PAGESIZE)
                 self._process = subprocess.Popen(
-                    [_python(), *_OPTIONS, _WATCHING, self._address, str(flag)],
+                    [_python(), *_OPTIONS, _program("watch"), self._address, str(flag)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
@@ -178,6 +173,13 @@ class Watch:
             finally:
                 os.close(flag)
         return self._process, self._switched
+
+
+def _program(function: str) -> str:
+    return (
+        f"import os, sys; sys.path.insert(0, {str(_PACKAGES)!r}); "
+        f"from ptlive.target import guard_process; os._exit(guard_process.{function}())"
+    )
 
 
 def _python() -> str:
