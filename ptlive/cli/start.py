@@ -22,7 +22,7 @@ from ptlive.guests.said.mapper import read_witness
 from ptlive.show.json import print_json
 from ptlive.show.terminal import plain, stdout
 from ptlive.target import launch
-from ptlive.target.machine import Machine
+from ptlive.target.machine import Machine, size_of
 from ptlive.target.process import orderly_signals
 from ptlive.target.ready import wait_ready
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from ptlive.guests.said.mapper import Witness
     from ptlive.target.running import Guest
 
-_UNITS = {"K": 10, "M": 20, "G": 30}
 _PARKED = {"spin": "spins in user mode", "sleep": "sleeps", "exit": "has ended"}
 _LAST_PORT = 0xFFFF
 
@@ -72,13 +71,7 @@ _FITS |= {"kernel": (_LINUX, _OWN), "append": (_LINUX, _OWN)}
 
 
 def _memory(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
-    if value is None:
-        return None
-    shift = _UNITS.get(value[-1:].upper(), 0)
-    number = value[:-1] if shift else value
-    if not (number.isascii() and number.isdigit()):
-        raise click.BadParameter(f"{value!r} is no size: give 512M or 2G")
-    return int(number) << (shift or _UNITS["M"])
+    return None if value is None else size_of(value)
 
 
 def _port(_ctx: click.Context, _param: click.Parameter, value: int | None) -> int | None:

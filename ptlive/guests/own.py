@@ -75,9 +75,7 @@ def recipe(
         name=NAME,
         summary="a system of your own",
         memory=_MEMORY,
-        ready=parse(ready, lambda name: _symbol(symbols, name))
-        if isinstance(ready, str)
-        else ready,
+        ready=parse(ready, lambda name: symbol(symbols, name)) if isinstance(ready, str) else ready,
         patience=patience,
         prepare=lambda _progress: boot,
         levels=(),
@@ -97,10 +95,8 @@ def _is_elf(path: Path) -> bool:
         return file.read(len(elf.MAGIC)) == elf.MAGIC
 
 
-def _symbol(path: Path | None, name: str) -> int:
+def symbol(path: Path | None, name: str) -> int:
+    """Return the address of a name in a system's ELF file. Raises PtliveError if it is not told."""
     if path is None:
         raise PtliveError(f"where '{name}' is cannot be known without an ELF file that has symbols")
-    found = elf.symbols(path).get(name)
-    if found is None:
-        raise PtliveError(f"{path} has no symbol '{name}'")
-    return found
+    return elf.symbol(path, name)

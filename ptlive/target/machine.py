@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ptlive.guests.recipe import Boot
 
 QEMU = "qemu-system-x86_64"
+_UNITS = {"K": 10, "M": 20, "G": 30}
 SWAP = "swap.img"
 # QEMU's own format for disks (docs/interop/qcow2.txt); anything else is taken for bare sectors.
 _QCOW2 = b"QFI\xfb"
@@ -63,6 +64,15 @@ class Machine:
             raise PtliveError(f"no KVM here: /dev/kvm {why}; use TCG")
         if self.levels == 5 and not host_has_la57():
             raise PtliveError("KVM has five levels only on a CPU with LA57: use 4 levels or TCG")
+
+
+def size_of(text: str) -> int:
+    """Read a size of RAM, such as 512M, which is also meant by 512. Raises PtliveError."""
+    shift = _UNITS.get(text[-1:].upper(), 0)
+    number = text[:-1] if shift else text
+    if not (number.isascii() and number.isdigit()):
+        raise PtliveError(f"{text!r} is no size: give 512M or 2G")
+    return int(number) << (shift or _UNITS["M"])
 
 
 def host_has_la57() -> bool:

@@ -137,11 +137,11 @@ def _failure(guest: Guest, why: str, limit: float) -> PtliveError:
     if guest.alive:
         what = f"was not up after {limit:g} s: {why}"
     else:
-        what = f"ended while booting: {_end(guest)}"
+        what = f"ended while booting: {how_ended(guest)}"
     return PtliveError(f"guest {guest.name} {what}; last words: {last_words(guest)}")
 
 
-def _end(guest: Guest) -> str:
+def how_ended(guest: Guest) -> str:
     """Return how a guest came to its end, as far as that can be known."""
     if _TRIPLE_FAULT in lines(guest.cpu_log):
         return "a triple fault"

@@ -75,7 +75,7 @@ def test_versions_of_all_three_programs(ptlive: Callable[..., Done]) -> None:
         (["roots", "--min-confidence", "nan"], "it is no number"),
         (["diff"], "give two files, or a file to compare with the guest, or --root twice"),
         (["decode", "5"], "Missing option '--level' (see ptlive decode --help)"),
-        (["guest", "start"], "Choose from: menu, linux, ovmf, xen, memtest (see ptlive"),
+        (["guest", "start"], "Choose from: menu, linux, ovmf, xen, memtest, own (see ptlive"),
         (["guest", "start", "windows"], "'windows' is not one of 'menu', 'linux'"),
         (["guest", "start", "menu", "--memory", "²"], "'²' is no size: give 512M or 2G"),
         (["guest", "start", "menu", "--memory", "1T"], "is no size"),

@@ -38,7 +38,7 @@ def test_an_elf_kernel_has_its_own_symbols(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"\x7fELF" + bytes(60), "{} has no symbols: it is no ELF file"),
+        (b"\x7fELF" + bytes(60), "{} has no symbols: it is no whole ELF file"),
         (b"", "where 'main' is cannot be known without an ELF file that has symbols"),
     ],
 )

@@ -13,7 +13,7 @@ import numpy as np
 
 from ptlive.access_kind import ACCESS_KINDS
 from ptlive.errors import PtliveError
-from ptlive.guests.elf import symbols
+from ptlive.guests.elf import symbol
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,12 +90,12 @@ def read_menu(elf: Path, memory: Memory) -> Menu:
 
     Raises PtliveError if the guest is not (yet) parked.
     """
-    places = symbols(elf)
-    result = np.frombuffer(_bytes(memory, places["menu_result"], _RESULT.itemsize), _RESULT)[0]
+    result_at = symbol(elf, "menu_result")
+    result = np.frombuffer(_bytes(memory, result_at, _RESULT.itemsize), _RESULT)[0]
     if result["magic"] != MAGIC:
         raise PtliveError("the menu guest is not parked: its tables are not ready")
     count = int(result["lines"])
-    rows = np.frombuffer(_bytes(memory, places["menu"], count * _LINE.itemsize), _LINE)
+    rows = np.frombuffer(_bytes(memory, symbol(elf, "menu"), count * _LINE.itemsize), _LINE)
     return Menu([_line(row) for row in rows], int(result["levels"]), int(result["differences"]))
 
 

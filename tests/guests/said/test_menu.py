@@ -39,7 +39,7 @@ def guest(monkeypatch: pytest.MonkeyPatch, *lines: bytes, magic: int = MAGIC) ->
     for at, data in ((RESULT_AT, head), (MENU_AT, b"".join(lines))):
         ram.data[at : at + len(data)] = np.frombuffer(data, np.uint8)
     symbols = {"menu_result": RESULT_AT, "menu": MENU_AT}
-    monkeypatch.setattr(said, "symbols", lambda elf: symbols)
+    monkeypatch.setattr(said, "symbol", lambda _elf, name: symbols[name])
     return ram
 
 
