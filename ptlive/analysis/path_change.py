@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 
 class FieldChange(NamedTuple):
-    """A named field of an entry, and its value at both moments."""
+    """A named field of an entry, of so many bits, and its value at both moments."""
 
     name: str
+    bits: int
     before: int
     after: int
 
@@ -81,7 +82,7 @@ def _entry_change(fmt: Format, old: Step, new: Step) -> EntryChange:
     ):
         known |= field.mask
         if before != after:
-            named.append(FieldChange(field.name, before, after))
+            named.append(FieldChange(field.name, field.mask.bit_count(), before, after))
     rest = (old.entry ^ new.entry) & ~known
     others = tuple(bit for bit in range(rest.bit_length()) if rest >> bit & 1)
     return EntryChange(old, new, None if was == now else (was, now), tuple(named), others)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gdb
 
 from ptlive.cli import inside
-from ptlive.gdb import aliases, commands, functions
+from ptlive.gdb import aliases, at_stop, changes, commands, functions, watch
 from ptlive.gdb.session import Session
 from ptlive.target import process
 
@@ -24,5 +24,8 @@ def start() -> None:
     events.before_prompt.connect(session.moved)
     gdb.events.connection_removed.connect(lambda event: session.forget(event.connection))
     commands.register(session)
+    commands.Command("watch", watch.watch, session)
+    commands.Command("changes", changes.changes, session)
+    at_stop.Stops(session, (watch.WATCHES, changes.CHANGES))
     functions.register(session)
     aliases.register()

@@ -54,8 +54,8 @@ def _what(change: EntryChange) -> Iterator[str]:
         return
     if new.kind is Kind.ABSENT:
         yield "not present, as before"
-    for name, before, after in change.fields:
-        if before | after > 1:
+    for name, width, before, after in change.fields:
+        if width > 1:
             yield f"{name} {before} -> {after}"
         else:
             yield f"{name} {'set' if after else 'cleared'}"

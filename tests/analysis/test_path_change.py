@@ -41,10 +41,10 @@ def test_bits_that_have_names_are_told_by_them() -> None:
     (entry,) = path_change(FMT, found(), found(l1=LEAF & ~RW & ~D | XD | 3 * PK)).entries
     assert (entry.after.lvl, entry.after.entry_pa) == (1, 3 * FRAME + 8 * 4)
     assert entry.fields == (
-        FieldChange("R/W", 1, 0),
-        FieldChange("D", 1, 0),
-        FieldChange("PK", 0, 3),
-        FieldChange("XD", 0, 1),
+        FieldChange("R/W", 1, 1, 0),
+        FieldChange("D", 1, 1, 0),
+        FieldChange("PK", 4, 0, 3),
+        FieldChange("XD", 1, 0, 1),
     )
     assert (entry.address, entry.others) == (None, ())
     assert not entry.marks_only
