@@ -29,6 +29,7 @@ class Debugging(ABC):
 
     def __init__(self) -> None:
         self._stack = ExitStack()
+        self._resumed: int | None = None  # how many stops there were when `resume` was called
 
     @property
     @abstractmethod
@@ -89,14 +90,23 @@ class Debugging(ABC):
         "$rip", "&init_task", "*(int *) $rsp", ...: with the selected vCPU's registers. Raises
         PtliveError for what is no number.
         """
-        return self._gdb.evaluate(expression)
+        try:
+            return self._gdb.evaluate(expression)
+        finally:
+            self._gdb.may_have_written()
 
     def gdb(self, command: str) -> str:
         """Run any command of gdb's own command line, and return what it prints.
 
-        Not for commands that let the guest run: there are methods for that.
+        Not for commands that let the guest run: there are methods for that, which wait for it.
         """
-        return self._gdb.console(command)
+        stops = self._gdb.stops
+        try:
+            return self._gdb.console(command)
+        finally:
+            self._gdb.may_have_written()
+            if self._gdb.running or self._gdb.stops != stops:
+                self._stale()
 
     def select(self, vcpu: int) -> None:
         """Select a vCPU: expressions, registers and address spaces are of this one.
@@ -189,16 +199,17 @@ class Debugging(ABC):
     def resume(self) -> None:
         """Let the guest run, and return at once; `wait` or `interrupt` it later."""
         self._stale()
+        self._resumed = self._gdb.stops
         self._gdb.resume()
 
     def wait(self, timeout: float | None = None) -> Stop | None:
-        """Wait until a guest that runs has stopped; None when the time is over, and it runs on.
+        """Wait until a resumed guest has stopped; None when the time is over, and it runs on.
 
-        Raises PtliveError if it does not run.
+        Raises PtliveError if it was not resumed.
         """
-        if not self._gdb.running:
-            raise PtliveError("the guest does not run")
-        return self._stopped() if self._gdb.wait(self._gdb.stops, timeout) else None
+        if self._resumed is None:
+            raise PtliveError("the guest was not resumed, so there is no stop to wait for")
+        return self._stopped() if self._gdb.wait(self._resumed, timeout) else None
 
     def interrupt(self) -> Stop:
         """Stop the guest, if it runs; return how it stopped last."""
@@ -223,6 +234,7 @@ class Debugging(ABC):
         raise PtliveError(f"nothing stopped the guest within {timeout:g} s; it stands at {at} now")
 
     def _stopped(self) -> Stop:
+        self._resumed = None
         return Stop(*self._gdb.stopped())
 
     def _stop_again(self) -> None:

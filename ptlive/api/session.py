@@ -186,10 +186,9 @@ class Session(Debugging, Shown):
 
     def _held(self) -> Held:
         """Return the guest at this stop. Raises PtliveError while it runs, and at the end."""
-        run, base = self._gdb, self._base
+        base = self._base
+        self._gdb.check()
         assert base is not None
-        if run.running:
-            raise PtliveError("the guest runs: wait for it to stop, or interrupt it")
         if self._now is None:
             target = base.target
             features = target.cpus[0].features

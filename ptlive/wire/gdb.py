@@ -32,6 +32,8 @@ _ATOMIC = select.PIPE_BUF
 # What gdb says once the stub's end of the connection is gone (remote.c).
 _CLOSED = ("Remote connection closed", "Remote communication error", "remote target")
 
+_GONE = "QEMU closed the connection: the guest is gone"
+
 _ENVIRONMENT = {"LC_ALL": "C", "TERM": "dumb", "DEBUGINFOD_URLS": ""}
 
 
@@ -101,6 +103,11 @@ class GdbMi:
         """Whether gdb, or its connection to the stub, is lost for good."""
         return self._failure is not None
 
+    def check(self) -> None:
+        """Raise PtliveError if gdb, or its connection to the stub, is lost."""
+        if self._failure is not None:
+            raise PtliveError(self._failure)
+
     def batch(self, commands: Sequence[str], patience: float = PATIENCE) -> list[Reply]:
         """Run MI commands in order; return their replies, errors among them.
 
@@ -110,8 +117,7 @@ class GdbMi:
         batch (KeyboardInterrupt) leaves the rest of its commands unsent, and the
         replies that come late are skipped by the next one.
         """
-        if self._failure is not None:
-            raise PtliveError(self._failure)
+        self.check()
         if not commands:
             return []
         if not self._settled:
@@ -126,7 +132,11 @@ class GdbMi:
         return self.batch([f"-interpreter-exec console {quote(c)}" for c in commands], patience)
 
     def await_stop(self, stops: int, patience: float) -> bool:
-        """Wait until the target has stopped more than `stops` times; tell whether it has."""
+        """Wait until the target has stopped more than `stops` times; tell whether it has.
+
+        Raises PtliveError when gdb or the connection to the stub ends meanwhile.
+        """
+        self.check()
         deadline = time.monotonic() + patience
         while self._stops <= stops:
             left = deadline - time.monotonic()
@@ -146,6 +156,9 @@ class GdbMi:
             return
         if record["message"] == "running":
             self.running = True
+        elif record["message"] == "thread-group-exited" and self.running:
+            # Of a target that runs there is nothing else that tells it.
+            raise self._fail(_GONE)
         elif record["message"] == "stopped":
             self._stops += 1
             self.running = False
@@ -243,7 +256,7 @@ class GdbMi:
     def _check_connection(self, reply: Reply) -> None:
         error = reply.error
         if error is not None and any(words in error for words in _CLOSED):
-            raise self._fail("QEMU closed the connection: the guest is gone")
+            raise self._fail(_GONE)
 
     def _fail(self, sentence: str) -> PtliveError:
         self._failure = sentence

@@ -66,6 +66,12 @@ class GdbRun:
         """Whether the guest runs."""
         return self._gdb.running
 
+    def check(self) -> None:
+        """Raise PtliveError if the guest cannot be asked now: it runs, or gdb or QEMU is lost."""
+        self._gdb.check()
+        if self._gdb.running:
+            raise PtliveError("the guest runs: wait for it to stop, or interrupt it")
+
     @property
     def failed(self) -> bool:
         """Whether gdb, or its connection to the guest, is lost for good."""
@@ -89,6 +95,10 @@ class GdbRun:
         if found is None:
             raise PtliveError(f"gdb: {expression!r} is no number: {text.strip()}")
         return int(found[1], 16)
+
+    def may_have_written(self) -> None:
+        """Let nothing that was read count any more: gdb was asked for what may write memory."""
+        self._stub.written()
 
     def insert(
         self,
@@ -138,6 +148,7 @@ class GdbRun:
 
     def interrupt(self) -> None:
         """Stop the guest if it runs."""
+        self._gdb.check()
         if not self._gdb.running:
             return
         stops = self._gdb.stops
@@ -172,10 +183,12 @@ class GdbRun:
 
     def _ask(self, commands: Sequence[str]) -> list[Reply]:
         """Ask gdb, brought up to date. Raises PtliveError for what it refuses, and if it runs."""
-        if self._gdb.running:
-            raise PtliveError("the guest runs: wait for it to stop, or interrupt it")
+        self.check()
         self._stub.hand_over(self.vcpu)
-        replies = self._gdb.batch(commands)
+        try:
+            replies = self._gdb.batch(commands)
+        except ValueError as error:
+            raise PtliveError(f"too much for gdb at once: {error}") from None
         for reply in replies:
             if reply.error is not None:
                 raise PtliveError(f"gdb: {reply.error}")

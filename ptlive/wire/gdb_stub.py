@@ -200,6 +200,10 @@ class GdbStub:
         numbers = {str(number): vcpu for vcpu, number in self._threads.items()}
         return numbers.get(str(thread), self._vcpus[0])
 
+    def written(self) -> None:
+        """Take note that gdb itself may have written memory."""
+        self._generation += 1
+
     def went_on(self) -> None:
         """Forget what was known of the guest: it is about to run."""
         self._generation += 1
