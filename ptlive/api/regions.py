@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ptlive.arrays import U64
     from ptlive.paging.format import Format
 
-_HEADER = ("start", "last", "size", "pages", "rights", "attributes", "in", "physical", "area")
+HEADER = ("start", "last", "size", "pages", "rights", "attributes", "in", "physical", "area")
 
 
 @dataclass(frozen=True, repr=False)
@@ -167,7 +167,7 @@ class Regions(Shown, Sequence[Region]):
 
     def _content(self) -> Iterator[str | Table]:
         some = [cells(self[row]) for row in range(min(len(self), ROWS))]
-        yield Table(_HEADER, some, "  >", len(self) - len(some))
+        yield Table(HEADER, some, "  >", len(self) - len(some))
 
 
 def _reaches(region: Region, va: int) -> bool:
