@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 
 def lines(fmt: Format, change: PathChange) -> Iterator[str]:
     """Yield a line for each entry that changed, and one for what the address translates to."""
-    for entry in change.entries:
-        yield entry_line(entry)
+    yield from map(entry_line, change.entries)
+    yield reach_line(fmt, change)
+
+
+def reach_line(fmt: Format, change: PathChange) -> str:
+    """Return what the address translates to, and what it did before."""
     was, now = (reach(fmt, found) for found in (change.before, change.after))
     at = words.address(change.after.va)
-    yield f"{at} -> {now}" + (", as before" if was == now else f"; before: {was}")
+    return f"{at} -> {now}" + (", as before" if was == now else f"; before: {was}")
 
 
 def entry_line(change: EntryChange) -> str:
