@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, overload
 from ptlive.analysis.audit.finding import Severity
 from ptlive.api.shown import ROWS, Shown, Table
 from ptlive.errors import PtliveError
+from ptlive.show import audit as show
 from ptlive.show import words
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from ptlive import space as inner
+    from ptlive.analysis.audit.context import Context
     from ptlive.analysis.audit.finding import Finding
     from ptlive.analysis.audit.run import Audit
     from ptlive.api.held import Held
@@ -31,8 +33,8 @@ class Findings(Shown, Sequence["Finding"]):
     notes: what limits the findings, in sentences
     """
 
-    def __init__(self, result: Audit, notes: tuple[str, ...], where: str) -> None:
-        self._findings, self._where = result.findings, where
+    def __init__(self, context: Context, result: Audit, notes: tuple[str, ...], where: str) -> None:
+        self._context, self._findings, self._where = context, result.findings, where
         self.skipped = dict(result.skipped)
         self.notes = notes
 
@@ -45,6 +47,10 @@ class Findings(Shown, Sequence["Finding"]):
         if severity not in known:
             raise PtliveError(f"{severity!r} is none of {', '.join(known)}")
         return [one for one in self._findings if one.severity >= known[severity]]
+
+    def told(self, finding: Finding, limit: int = 10) -> list[str]:
+        """Return a finding in lines, as `ptlive audit` prints it, with some of its places."""
+        return [show.headline(finding), *show.lines(self._context, finding, limit)]
 
     @overload
     def __getitem__(self, at: int) -> Finding: ...
@@ -104,4 +110,4 @@ def audited(held: Held, space: inner.AddressSpace, only: Collection[str]) -> Fin
         notes.append("the system is not known: nothing is explained by what it does on purpose")
     if types is None:
         notes.append("IA32_PAT is not known: only PAT indices are compared")
-    return Findings(audit(context, rules), tuple(notes), space.title)
+    return Findings(context, audit(context, rules), tuple(notes), space.title)
