@@ -61,10 +61,7 @@ def _elements(decoded: Decoded, state: State) -> tuple[list[Touch], list[str]]:
             continue
         sign = 1 << (8 * shape.index_bytes - 1)
         index = (index ^ sign) - sign  # an index is signed
-        signed = (
-            index - (1 << 8 * shape.index_bytes) if index >> (8 * shape.index_bytes - 1) else index
-        )
-        offset = addresses.offset(decoded, memory, state, index=signed)
+        offset = addresses.offset(decoded, memory, state, index=index)
         result.append(
             Touch(
                 va=state.linear(addresses.segment(memory), offset),
