@@ -16,7 +16,7 @@ from ptlive.errors import PtliveError
 if TYPE_CHECKING:
     from os import PathLike
 
-    from ptlive.api.space import AddressSpace
+    from ptlive.api.guest import Guest
     from ptlive.wire.gdb_run import GdbRun
 
 _STEPS = ("-exec-step", "-exec-next")
@@ -36,12 +36,10 @@ class Debugging(ABC):
     def _gdb(self) -> GdbRun:
         """What drives gdb."""
 
+    @property
     @abstractmethod
-    def space(self, vcpu: int | None = None, root: int | str | None = None) -> AddressSpace:
-        """Return the address space of a vCPU at this stop, by default of the selected one.
-
-        root: see `Guest.space`. Raises PtliveError while the guest runs, and as that.
-        """
+    def guest(self) -> Guest:
+        """The guest at this stop. Raises PtliveError while it runs."""
 
     @abstractmethod
     def _stale(self) -> None:
@@ -61,7 +59,7 @@ class Debugging(ABC):
 
         path = Path(file)
         if slide == "auto":
-            slide = slide_of(self.space()._inner, path)
+            slide = slide_of(self.guest.space(self._gdb.vcpu)._inner, path)
         with symbols_of(path) as symbols:
             data = None if _begins(path, MAGIC) else as_elf(symbols)
         if data is not None:
@@ -107,6 +105,11 @@ class Debugging(ABC):
             self._gdb.may_have_written()
             if self._gdb.running or self._gdb.stops != stops:
                 self._stale()
+
+    @property
+    def gdb_pid(self) -> int:
+        """The id of gdb's process."""
+        return self._gdb.pid
 
     def select(self, vcpu: int) -> None:
         """Select a vCPU: expressions, registers and address spaces are of this one.

@@ -14,6 +14,7 @@ from ptlive.errors import PtliveError
 from ptlive.show import words
 from ptlive.target import running, sources
 from ptlive.target.attach import attach as attach_by_stub
+from ptlive.verify.twins.fork import pkru_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -79,17 +80,21 @@ class Guest(Shown):
         root: int | str | None = None,
         *,
         format: str | None = None,  # noqa: A002 - as the command's option is called
-        pkru: int | None = None,
+        pkru: int | Literal["ask"] | None = None,
     ) -> AddressSpace:
         """Return the address space that a vCPU uses, or one with another root.
 
         vcpu: from 1; root: a root table's physical address, or "cr3", "vcpu:N" or "#N" of
-        `roots`; format: walk as this format, whatever the vCPU uses; pkru: the guest's PKRU,
-        which QEMU's stub lacks
+        `roots`; format: walk as this format, whatever the vCPU uses
+        pkru: the guest's PKRU, which QEMU's stub lacks, so that without it some faults cannot be
+        told; "ask" has QEMU save its state, where there is a QMP: some milliseconds
 
         Raises PtliveError if paging is off, for a mode that has no format, and for a vCPU or root
         that there is none of.
         """
+        if pkru == "ask":
+            asking = self.space(vcpu, format=format)
+            pkru = pkru_of(self._target, asking._inner, self._held.running)
         view = PlainView(vcpu, format, pkru)
         target = self._target
         if isinstance(root, str) and root.startswith("#"):

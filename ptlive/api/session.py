@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -102,12 +102,18 @@ class Session(Debugging, Shown):
         """Whether the guest runs."""
         return self._gdb.running
 
-    def space(self, vcpu: int | None = None, root: int | str | None = None) -> AddressSpace:
+    def space(
+        self,
+        vcpu: int | None = None,
+        root: int | str | None = None,
+        *,
+        pkru: int | Literal["ask"] | None = None,
+    ) -> AddressSpace:
         """Return the address space of a vCPU at this stop, by default of the selected one.
 
-        root: see `Guest.space`. Raises PtliveError while the guest runs, and as that.
+        root, pkru: see `Guest.space`. Raises PtliveError while the guest runs, and as that.
         """
-        return self.guest.space(self.vcpu if vcpu is None else vcpu, root)
+        return self.guest.space(self.vcpu if vcpu is None else vcpu, root, pkru=pkru)
 
     def registers(self, vcpu: int | None = None) -> dict[str, int]:
         """Return the integer registers of a vCPU, by the stub's names: rip, eflags, cr3 ..."""

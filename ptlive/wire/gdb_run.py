@@ -62,6 +62,11 @@ class GdbRun:
         self.vcpu = stub.vcpus()[0]
 
     @property
+    def pid(self) -> int:
+        """The id of gdb's process."""
+        return self._gdb.pid
+
+    @property
     def running(self) -> bool:
         """Whether the guest runs."""
         return self._gdb.running
