@@ -88,6 +88,9 @@ class _Explainer:
         frame, handler = found or (None, None)
         state = self._state(frame)
         rip = self.asked.rip if self.asked.rip is not None else state.registers["rip"]
+        if self.asked.rip not in (None, self.registers["rip"]):
+            text = f"the registers are those that the vCPU has now, at {self.registers['rip']:#x}"
+            self.notes.append(("registers", text))
         code, cr2 = self._fault(frame)
         self.space = self._root_of(code)
         instruction = touches(self._read(rip, LONGEST), rip, state)

@@ -31,8 +31,10 @@ _POSSIBLE = {True: "possible", None: "not known", False: "not possible"}
 def title(found: Explanation, name_of: Named) -> str:
     """Return the instruction in one line."""
     instruction = found.instruction
-    raw = instruction.data.hex(" ")
-    text = instruction.text or f"no instruction that could be decoded ({raw or 'no bytes'})"
+    text = instruction.text
+    if text is None:
+        raw = instruction.data.hex(" ")
+        text = f"{raw} is not decoded" if raw else "the instruction cannot be read"
     return f"{_place(instruction.va, name_of)}: {text}"
 
 
@@ -59,7 +61,7 @@ def _row(fmt: Format, one: Judged, marked: bool) -> tuple[str, ...]:
     if touch.maybe:
         verdict += f" ({touch.maybe})"
     if one.unseen:
-        verdict += f"; {words.size(one.unseen)} more were not looked at"
+        verdict += f"; the other {one.unseen:,} bytes were not looked at"
     return (
         ">" if marked else "",
         touch.what,
@@ -84,7 +86,7 @@ def _page(fmt: Format, one: Judged) -> str:
         text = "none"
     else:
         text = f"{words.rights(fmt, names(fmt, one.first.rights))} {size_name(one.first.page_bits)}"
-    return text if one.count == 1 else f"{text}, {one.count:,} x 4K"
+    return text if one.count == 1 else f"{text}, first of {one.count:,}"
 
 
 def fate_text(fate: Fate) -> str:
@@ -92,6 +94,8 @@ def fate_text(fate: Fate) -> str:
     if fate.allowed:
         return "allowed"
     if fate.vector is None:
+        if fate.key is not None:
+            return f"allowed unless PKRU denies key {fate.key}"
         return f"cannot be told: {fate.reason}"
     short = outcome_words(fate.vector, fate.error_code)
     return f"{short}: {bit_text(fate.bit) if fate.bit else fate.reason}"
@@ -103,14 +107,19 @@ def bit_text(bit: Bit) -> str:
 
 
 def _first_line(found: Explanation) -> str:
+    unknown = any(one.fate.vector is None for one in found.judged)
     if found.first is None:
-        return "no access faults"
+        return "nothing is known to fault" if unknown else "nothing faults"
     one = found.judged[found.first]
-    what = "the first that would fault, if it happens" if one.touch.maybe else "first to fault"
-    at = f" at {words.address(one.fate.address)}" if one.fate.vector is not None else ""
-    short = "" if one.fate.vector is None else outcome_words(one.fate.vector, one.fate.error_code)
-    entry = f" (the entry at {one.fate.bit.entry_pa:#x})" if one.fate.bit else ""
-    return f"{what}: {one.touch.what}, {short}{at}: {one.fate.reason}{entry}"
+    what = "first to fault"
+    if one.touch.maybe or unknown:
+        what += ", as far as is known"
+    fate = one.fate
+    assert fate.vector is not None
+    at = words.address(fate.address)
+    entry = f"; the entry at {fate.bit.entry_pa:#x} holds {fate.bit.entry:#x}" if fate.bit else ""
+    short = outcome_words(fate.vector, fate.error_code)
+    return f"{what}: {one.touch.what}, {short} at {at}: {fate.reason}{entry}"
 
 
 def _fault_lines(found: Explanation, taken: Taken, name_of: Named) -> Iterator[str]:
@@ -118,7 +127,7 @@ def _fault_lines(found: Explanation, taken: Taken, name_of: Named) -> Iterator[s
     yield f"page fault: {code} at {words.address(taken.cr2)}, a {taken.kind}"
     if found.handler is not None:
         handler = _place(found.handler, name_of)
-        yield f"  just taken: the vCPU stands at its handler {handler}; {taken.source} says so"
+        yield f"  just taken: the vCPU stands at its handler {handler}, with {taken.source}"
     if taken.number is None:
         yield "  none of this instruction's accesses reaches that address"
     else:

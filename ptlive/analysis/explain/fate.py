@@ -10,7 +10,7 @@ import numpy as np
 from ptlive.access_kind import Access
 from ptlive.analysis.translation import outcome
 from ptlive.paging import fields, rights
-from ptlive.paging.access import ALLOWED, PAGE_FAULT, Controls
+from ptlive.paging.access import ALLOWED, PAGE_FAULT, Controls, key_of
 from ptlive.paging.format import Kind, Match
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class Fate:
     """What becomes of an access of one kind.
 
     vector: 0 if it is allowed, None if the tables do not decide
+    key: the protection key that decides then, if that is why
     address: where it begins to fail, or begins; for a page fault, what CR2 would be
     bit: what decides, if that is a bit of an entry
     """
@@ -63,11 +64,17 @@ class Fate:
     address: int
     reason: str
     bit: Bit | None = None
+    key: int | None = None
 
     @property
     def allowed(self) -> bool:
         """Whether the access happens."""
         return self.vector == ALLOWED
+
+    @property
+    def faults(self) -> bool:
+        """Whether it is known to fault."""
+        return self.vector is not None and not self.allowed
 
     @property
     def is_page_fault(self) -> bool:
@@ -86,6 +93,7 @@ def fate_of(translations: Translations, row: int, controls: Controls, kind: Acce
         address=int(translations.va[row]),
         reason=found.reason,
         bit=_bit(one, found.level, kind) if found.level else None,
+        key=int(key_of(one)[0]) if found.vector is None and one.mapped[0] else None,
     )
 
 

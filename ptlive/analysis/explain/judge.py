@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ptlive.access_kind import Access
 from ptlive.analysis.explain.fate import STACK_FAULT, Fate, Space, fate_of
 from ptlive.analysis.instruction.touch import Does, State, Touch
-from ptlive.paging.access import ALLOWED, GENERAL_PROTECTION, Controls, check
+from ptlive.paging.access import ALLOWED, GENERAL_PROTECTION, UNPREDICTABLE, Controls, check
 from ptlive.paging.format import Kind
 from ptlive.paging.translate import NOT_TRANSLATED
 
@@ -40,7 +39,8 @@ class Where:
 class Judged:
     """One access and what it gets.
 
-    fate: of its first part that is not allowed, or of its first
+    fate: of its first part that faults, else of the first of which that is not known, else
+        of its first
     pages: the first and the last that are looked at; count: how many
     unseen: bytes beyond those
     """
@@ -51,11 +51,6 @@ class Judged:
     last: Where
     count: int
     unseen: int
-
-    @property
-    def faults(self) -> bool:
-        """Whether it is not known to be allowed."""
-        return not self.fate.allowed
 
 
 def judge(
@@ -75,8 +70,8 @@ def judge(
 
 
 def first_to_fault(judged: Iterable[Judged]) -> int | None:
-    """Return the number of the first access that is not allowed, None if all are."""
-    return next((at for at, one in enumerate(judged) if one.faults), None)
+    """Return the number of the first access that faults, None if none is known to."""
+    return next((at for at, one in enumerate(judged) if one.fate.faults), None)
 
 
 def _judge(
@@ -125,14 +120,16 @@ def _before_paging(
 
 
 def _first(translations: Translations, controls: Controls, kinds: tuple[AccessKind, ...]) -> Fate:
-    """Return the fate of the first page that is not allowed, else that of the first page."""
-    failing = []
-    for kind in kinds:
+    """Return the fate of the first page that faults, else of one that is not known, else any."""
+    faulting, open_ = [], []
+    for order, kind in enumerate(kinds):
         vector = check(translations, controls, kind).vector
-        bad = np.flatnonzero(vector != ALLOWED)
-        failing += [(int(bad[0]), kind)] if bad.size else []
-    row, kind = min(failing, key=lambda one: one[0]) if failing else (0, kinds[-1])
-    return fate_of(translations, row, controls, kind)
+        bad = np.flatnonzero((vector != ALLOWED) & (vector != UNPREDICTABLE))
+        unknown = np.flatnonzero(vector == UNPREDICTABLE)
+        faulting += [(int(row), order) for row in bad[:1]]
+        open_ += [(int(row), order) for row in unknown[:1]]
+    row, order = min(faulting or open_ or [(0, len(kinds) - 1)])
+    return fate_of(translations, row, controls, kinds[order])
 
 
 def _where(translations: Translations, row: int) -> Where:
@@ -143,13 +140,3 @@ def _where(translations: Translations, row: int) -> Where:
         page_bits=int(translations.page_bits[row]) if mapped else None,
         rights=int(translations.rights[row]) if mapped else 0,
     )
-
-
-def data_kind(touch: Touch, state: State) -> AccessKind:
-    """Return what an access is called: a read-modify-write is a write."""
-    return touch.kinds(state)[-1]
-
-
-def is_fetch(judged: Judged) -> bool:
-    """Whether it is the instruction's own bytes."""
-    return judged.fate.kind.access is Access.FETCH

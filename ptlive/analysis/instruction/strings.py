@@ -69,7 +69,7 @@ def _range(
         va=state.linear(segment, lowest % (1 << 8 * decoded.address_bytes)),
         length=count * size,
         does=does,
-        what=where if count == 1 else f"{where}, {count:,} times {size}",
+        what=where if count == 1 else f"{where} x {count:,}",
         element=size,
         descending=state.down,
         maybe=early if compares and count > 1 else "",
