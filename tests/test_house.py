@@ -32,6 +32,7 @@ ROOMS = {
     "api": (6, BOTH),
     "demo": (6, BOTH),
     "gdb": (6, BOTH),
+    "pytest_plugin": (6, BOTH),
     "cli": (6, BOTH),
 }
 

@@ -71,6 +71,8 @@ upper:
 	.globl	stack_guard
 stack_guard:
 	.skip	4096
+	.globl	stack_bottom
+stack_bottom:
 	.skip	16384
 	.globl	stack_top
 stack_top:
