@@ -17,6 +17,7 @@ from ptlive.analysis.instruction.decode import LONGEST, decode
 from ptlive.analysis.instruction.touch import AC, State, Vector
 from ptlive.analysis.instruction.touches import Instruction, touches
 from ptlive.analysis.linear import read_linear
+from ptlive.answers.spaces import cpu_of
 from ptlive.errors import PtliveError
 from ptlive.paging.access import Controls, Fault
 from ptlive.target.dump import Processor, processor
@@ -65,6 +66,13 @@ def explain(target: Target, space: AddressSpace, asked: Asked) -> Explained:
     return _Explainer(target, space, asked).explain()
 
 
+def _registers(target: Target, vcpu: int) -> dict[str, int]:
+    """Return a vCPU's registers; a file may lack those that were concluded or assumed."""
+    cpu = cpu_of(target, vcpu)
+    known = {"cr2": cpu.cr2, "efer": cpu.efer, "rip": cpu.rip, "eflags": cpu.rflags}
+    return {**known, "cs": cpu.cs, "ss": cpu.ss, **target.stub.registers(vcpu)}
+
+
 class _Explainer:
     def __init__(self, target: Target, space: AddressSpace, asked: Asked) -> None:
         if not isinstance(space.controls, Controls):
@@ -73,7 +81,7 @@ class _Explainer:
             )
         self.target, self.space, self.asked = target, space, asked
         self.controls = space.controls
-        self.registers = target.stub.registers(space.vcpu)
+        self.registers = _registers(target, space.vcpu)
         if not {"rax", "rsp", "r15", "eflags"} <= self.registers.keys():
             raise PtliveError(
                 f"{target.address} has no general registers of vCPU {space.vcpu}: an instruction's "
@@ -152,7 +160,11 @@ class _Explainer:
         at = pushed.PAGE_FAULT * size
         if limit < at + size - 1:
             return None
-        return pushed.parse_gate(self._read(base + at, size), wide=self.long_mode)
+        gate = self._read(base + at, size)
+        if len(gate) < size:
+            text = f"the IDT at {base:#x} cannot be read: no page fault is recognised"
+            self.notes.append(("no-idt", text))
+        return pushed.parse_gate(gate, wide=self.long_mode)
 
     def _at_beginning(self, handler: int) -> bool:
         """Whether the vCPU has executed nothing of the handler that moves or changes anything."""

@@ -47,6 +47,8 @@ def lines(fmt: Format, found: Explanation, name_of: Named) -> Iterator[str]:
     yield from ("  " + line for line in columns(_HEADER, rows, "   >"))
     for note in found.instruction.notes:
         yield f"  {note}"
+    if not found.instruction.data and found.judged[0].first.pa is not None:
+        yield "  its page is mapped, and lies in no memory that there is to be read"
     if found.fault is not None:
         yield from _fault_lines(found, found.fault, name_of)
     else:

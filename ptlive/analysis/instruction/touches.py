@@ -12,8 +12,6 @@ from ptlive.analysis.instruction.touch import Does, Touch
 if TYPE_CHECKING:
     from ptlive.analysis.instruction.touch import State
 
-#: The only part of an instruction that is touched, when its bytes cannot be read.
-UNKNOWN = "unknown"
 _POPS_INTO = frozenset({"pop"})
 
 
@@ -76,11 +74,11 @@ def _fetch(va: int, length: int, state: State) -> Touch:
 def _undecoded(data: bytes, va: int, state: State) -> Instruction:
     """Return all that is known of what cannot be decoded: that it would be fetched."""
     if len(data) >= LONGEST:
-        note = "its bytes are no instruction that is known here"
+        notes: tuple[str, ...] = ("no instruction that capstone knows begins with these bytes",)
     elif data:
-        note = "where its bytes can be read, the instruction is not at its end"
+        notes = ("of its bytes these can be read, and it does not end with them",)
     else:
-        note = "its bytes cannot be read"
+        notes = ()
     # One byte more than there are: that is the one that cannot be fetched.
     length = len(data) + 1 if len(data) < LONGEST else 1
-    return Instruction(va, data, None, (_fetch(va, length, state),), (note,))
+    return Instruction(va, data, None, (_fetch(va, length, state),), notes)
