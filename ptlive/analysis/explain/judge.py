@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -121,14 +121,16 @@ def _before_paging(
 
 def _first(translations: Translations, controls: Controls, kinds: tuple[AccessKind, ...]) -> Fate:
     """Return the fate of the first page that faults, else of one that is not known, else any."""
-    faulting, open_ = [], []
+    faulting, unknown = [], []
+    # What faults though every key allows it faults in any case.
+    permissive = replace(controls, pkru=0) if controls.key_matters else controls
     for order, kind in enumerate(kinds):
-        vector = check(translations, controls, kind).vector
+        vector = check(translations, permissive, kind).vector
         bad = np.flatnonzero((vector != ALLOWED) & (vector != UNPREDICTABLE))
-        unknown = np.flatnonzero(vector == UNPREDICTABLE)
         faulting += [(int(row), order) for row in bad[:1]]
-        open_ += [(int(row), order) for row in unknown[:1]]
-    row, order = min(faulting or open_ or [(0, len(kinds) - 1)])
+        vector = check(translations, controls, kind).vector
+        unknown += [(int(row), order) for row in np.flatnonzero(vector == UNPREDICTABLE)[:1]]
+    row, order = min(faulting or unknown or [(0, len(kinds) - 1)])
     return fate_of(translations, row, controls, kinds[order])
 
 
