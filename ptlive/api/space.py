@@ -112,10 +112,10 @@ class AddressSpace(Shown):
         space = self._space
         if length <= 0:
             return b""
-        if va + length - 1 > _LAST:
+        if not 0 <= va <= _LAST + 1 - length:
             raise PtliveError(f"{length} bytes from {va:#x} on reach beyond the last address")
-        first = va & ~0xFFF
-        pages = np.arange(first, va + length, 1 << 12, dtype=np.uint64)
+        first, last = va & ~0xFFF, va + length - 1
+        pages = np.arange(first >> 12, (last >> 12) + 1, dtype=np.uint64) << np.uint64(12)
         found = space.translate(pages)
         if not found.mapped.all():
             missing = max(int(pages[~found.mapped][0]), va)
