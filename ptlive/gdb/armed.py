@@ -96,14 +96,14 @@ class Armed:
         """Watch an entry at the chosen ones of the addresses that were found."""
         made = [self._point(step, n, va) for n, va in enumerate(chosen)]
         writable = [alias for alias in found.listed if alias.writable]
+        there = tuple(point for point in made if point is not None)
         reasons = {
             "no linear address maps it": not found.number,
             "it is mapped read-only": bool(found.listed) and not writable,
             "no debug register is left for it": len(chosen) < len(writable),
-            f"of {found.number} addresses": found.number > len(found.listed),
+            f"of {found.number} addresses": bool(there) and found.number > len(found.listed),
             "gdb's hardware watchpoints are switched off": None in made,
         }
-        there = tuple(point for point in made if point is not None)
         return _Entry(there, ", ".join(why for why, applies in reasons.items() if applies))
 
     def _point(self, step: Step, n: int, va: int) -> Point | None:

@@ -154,8 +154,11 @@ class Watched:
     def _told(self, change: PathChange, hit: set[gdb.Breakpoint], target: Target) -> Iterator[str]:
         """Yield what changed, and how it was noticed."""
         for entry in change.entries:
-            mine = [point for point in self._armed.of(entry.after.lvl) if point in hit]
+            there = [point for point in self._armed.of(entry.after.lvl) if point.enabled]
+            mine = [point for point in there if point in hit]
             how = f"watchpoint {mine[0].number}" if mine else "since the last stop"
+            if there and not mine and not entry.marks_only:
+                how += f" (watchpoint {there[0].number} did not see it)"
             yield f"ptlive {self.title}, {how}: {entry_line(entry)}"
         yield f"  {reach_line(self.space.format, change)}"
         cpu = cpu_of(target, selected_vcpu())
