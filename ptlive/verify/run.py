@@ -156,7 +156,7 @@ def _check_root(target: Target, space: AddressSpace) -> None:
             f"not for {int(space.root[0]):#x}: give --root cr3 or --root vcpu:N"
         )
     used = control.mode(cpu.cr0, cpu.cr4, cpu.efer)
-    if used != f"{space.format.top}-level paging":
+    if control.FORMAT_OF_MODE.get(used) != space.format.name:
         raise PtliveError(
             f"oracles answer for {used}, which the vCPU uses, not for {space.format.name}"
         )
