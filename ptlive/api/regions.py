@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from ptlive.analysis.areas import Area
     from ptlive.analysis.regions import build
     from ptlive.arrays import U64
-    from ptlive.paging.format import Format
 
 HEADER = ("start", "last", "size", "pages", "rights", "attributes", "in", "physical", "area")
 
@@ -108,9 +107,9 @@ class Regions(Shown, Sequence[Region]):
         return self._found.pa
 
     @property
-    def format(self) -> Format:
-        """The format of the tables."""
-        return self._found.fmt
+    def format(self) -> str:
+        """The name of the tables' format."""
+        return self._found.fmt.name
 
     def at(self, va: int) -> Region | None:
         """Return the region that an address lies in, None if there is none."""

@@ -89,7 +89,21 @@ def _value(name: str, value: object) -> str:
     return hex(value) if name in _HEX and isinstance(value, int) else repr(value)
 
 
+def _without_empty(shown: Table) -> Table:
+    """Return the table without the columns that say nothing in any row."""
+    said = [any(column) for column in zip(*shown.rows, strict=True)]
+    kept = [at for at in range(len(shown.header)) if not said or said[at]]
+    sides = shown.right.ljust(len(shown.header))
+    return Table(
+        tuple(shown.header[at] for at in kept),
+        [[row[at] for at in kept] for row in shown.rows],
+        "".join(sides[at] for at in kept),
+        shown.more,
+    )
+
+
 def _text(shown: Table) -> Iterator[str]:
+    shown = _without_empty(shown)
     columns = list(zip(*([_cut(cell) for cell in row] for row in shown.rows), strict=True))
     empty: list[tuple[str, ...]] = [()] * len(shown.header)
     yield from (f"  {line}" for line in aligned(shown.header, columns or empty, shown.right))
@@ -106,6 +120,7 @@ def _html_line(line: str) -> str:
 
 
 def _html_table(shown: Table) -> str:
+    shown = _without_empty(shown)
     sides = ["right" if side == ">" else "left" for side in shown.right.ljust(len(shown.header))]
     rows = [_html_row("th", shown.header, sides)]
     rows += [_html_row("td", row, sides) for row in shown.rows]
