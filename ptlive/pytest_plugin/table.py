@@ -91,8 +91,15 @@ def _row(columns: tuple[str, ...], cells: Sequence[str]) -> tuple[str, ...]:
         raise PtliveError(f"'{' '.join(cells)}' does not stand under {' '.join(columns)}")
     try:
         return tuple(
-            words.address(int(cell, 0)) if column in _ADDRESSES else cell
+            words.address(_number(cell)) if column in _ADDRESSES else cell
             for column, cell in zip(columns, cells, strict=True)
         )
-    except (ValueError, OverflowError):
+    except ValueError:
         raise PtliveError(f"'{' '.join(cells)}' does not begin with two addresses") from None
+
+
+def _number(text: str) -> int:
+    number = int(text, 0)
+    if not 0 <= number < 1 << 64:
+        raise ValueError
+    return number
