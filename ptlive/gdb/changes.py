@@ -66,7 +66,7 @@ class Changes:
     before: what the last stop was compared with
     """
 
-    name = "ptlive changes"
+    name = "changes"
 
     def __init__(self) -> None:
         self.active = False
@@ -80,12 +80,13 @@ class Changes:
 
     def begin(self, space: AddressSpace, ranges: tuple[U64, U64] | None, root: str | None) -> _Kept:
         """Keep an address space as it is, and forget what was kept before."""
+        kept = _look(space, ranges, self._stop)
+        self._kept.clear()
         self.ranges, self._told_slow = ranges, False
         # A number of `ptlive roots` is found by a look through all RAM: once is enough.
         self.root = hex(int(space.root[0])) if root and root.startswith("#") else root
-        self._kept.clear()
-        self.before = self._keep(self.look(space))
-        return self.before
+        self.before = self._keep(kept)
+        return kept
 
     def end(self) -> None:
         """Keep nothing, and do nothing at stops."""
@@ -94,10 +95,7 @@ class Changes:
 
     def look(self, space: AddressSpace) -> _Kept:
         """Walk an address space, in the ranges that are asked for."""
-        graph = space.walk(self.ranges)
-        if not graph.tops.number.size:
-            raise PtliveError(f"no address in these ranges is canonical in {space.format.name}")
-        return _Kept(space, graph, self._stop)
+        return _look(space, self.ranges, self._stop)
 
     def at_stop(self, _event: gdb.StopEvent, target: Target) -> None:
         """See `at_stop.Hook`."""
@@ -112,11 +110,10 @@ class Changes:
             tell(f"{named(space)} is another one: what changes there is told from here on")
             return
         self.before = before
-        found = compare(before, now)
-        if found.counts:
+        if not _same(before.graph, now.graph) and (found := compare(before, now)).counts:
             ago = now.stop - before.stop
             since = "the last stop" if ago == 1 else f"it was seen last, {count(ago, 'stop')} ago"
-            title = f"{self.name}: {named(space)}, since {since}"
+            title = f"ptlive {self.name}: {named(space)}, since {since}"
             print_changes(found, title, self.areas(now, found), LISTED)
         self._tell_cost(now, time.monotonic() - begun)
 
@@ -142,8 +139,15 @@ class Changes:
             self._told_slow = True
             tell(
                 f"{seconds:.1f} s for {count(now.graph.tables, 'table')}, at each stop: a range "
-                f"takes less, and `{self.name} off` ends it"
+                f"takes less, and `ptlive {self.name} off` ends it"
             )
+
+
+def _look(space: AddressSpace, ranges: tuple[U64, U64] | None, stop: int) -> _Kept:
+    graph = space.walk(ranges)
+    if not graph.tops.number.size:
+        raise PtliveError(f"no address in these ranges is canonical in {space.format.name}")
+    return _Kept(space, graph, stop)
 
 
 CHANGES = Changes()
@@ -201,6 +205,21 @@ def changes(what: tuple[str, ...], root: str | None, as_json: bool) -> int:
 def compare(before: _Kept, now: _Kept) -> Diff:
     """Compare an address space with what it was."""
     return diff(before.graph, now.graph, before.space.target_of, now.space.target_of, fold=True)
+
+
+def _same(one: Graph, other: Graph) -> bool:
+    """Tell whether all entries are what they were; that is told faster than what they became."""
+    floors = list(zip(one.floors, other.floors, strict=False))
+    return len(one.floors) == len(other.floors) and all(
+        np.array_equal(mine, theirs)
+        for floor, now in floors
+        for mine, theirs in (
+            (floor.nodes.table, now.nodes.table),
+            (floor.position, now.position),
+            (floor.entry, now.entry),
+            (floor.kind, now.kind),
+        )
+    )
 
 
 def print_changes(

@@ -31,7 +31,7 @@ _VARIABLES = ("va", "level", "entry", "old", "new")
 class Watches:
     """All addresses that are watched; a hook of `at_stop`."""
 
-    name = "ptlive watch"
+    name = "watch"
 
     def __init__(self) -> None:
         self.all: list[Watched] = []
