@@ -47,6 +47,7 @@ _SECTIONS = {
     "Guests, and this machine": {
         "demo": ("demo", "demo", "Show and verify the tables of the bundled menu guest."),
         "guest": ("guest", "guest", "Start, stop and list bundled guests."),
+        "gdb": ("gdb", "gdb", "Start gdb on a guest, with these commands inside."),
         "proxy": ("proxy", "proxy", "Let a debugger and ptlive share QEMU's gdb stub."),
         "doctor": ("doctor", "doctor", "Tell what is missing here, or slow, and why."),
         "completion": ("completion", "completion", "Print the shell's completion script."),

@@ -25,8 +25,9 @@ class _Stream(io.TextIOBase):
 
     encoding = "utf-8"
 
-    def __init__(self, stream: int, *, styled: bool) -> None:
-        self._stream, self._styled = stream, styled
+    def __init__(self, stream: int) -> None:
+        self._stream = stream
+        self.styled = False
 
     def write(self, text: str) -> int:
         """Write text; raises KeyboardInterrupt when the user has had enough of it."""
@@ -42,7 +43,7 @@ class _Stream(io.TextIOBase):
 
     def isatty(self) -> bool:
         """Tell whether a terminal shows it, and the user wants it styled."""
-        return self._styled
+        return self.styled
 
 
 class _Told(_Stream):
@@ -51,9 +52,9 @@ class _Told(_Stream):
     aside: do not write to gdb's stream, which with `to_string` is one with the output
     """
 
-    def __init__(self, *, styled: bool, aside: bool) -> None:
-        super().__init__(gdb.STDERR, styled=styled)
-        self._aside = aside
+    def __init__(self) -> None:
+        super().__init__(gdb.STDERR)
+        self.aside = False
         self._held = ""
 
     def write(self, text: str) -> int:
@@ -75,7 +76,7 @@ class _Told(_Stream):
         return held.removeprefix(_NAME)
 
     def _write(self, text: str) -> None:
-        if text and self._aside:
+        if text and self.aside:
             os.write(_STDERR, text.encode())
         elif text:
             super().write(text)
@@ -84,14 +85,14 @@ class _Told(_Stream):
 class _Out(_Stream):
     """Standard output; what was told before comes before."""
 
-    def __init__(self, told: _Told, *, styled: bool) -> None:
-        super().__init__(gdb.STDOUT, styled=styled)
-        self._told = told
-
     def write(self, text: str) -> int:
         """See `_Stream.write`."""
-        self._told.release()
+        _TOLD.release()
         return super().write(text)
+
+
+# The same for all commands: click keeps whatever it has once written to.
+_TOLD, _OUT = _Told(), _Out(gdb.STDOUT)
 
 
 @contextmanager
@@ -100,18 +101,18 @@ def output(words: Sequence[str], from_tty: bool) -> Iterator[_Told]:
 
     It finds its input empty: the terminal is gdb's.
     """
-    styled = from_tty and on_terminal()
-    told = _Told(styled=styled, aside="--json" in words)
+    _TOLD.styled = _OUT.styled = from_tty and on_terminal()
+    _TOLD.aside = "--json" in words
     # What rich knows of the terminal it asks once.
     for console in (terminal.stdout, terminal.stderr):
         console.cache_clear()
     before, sys.stdin = sys.stdin, io.StringIO()
     try:
-        with redirect_stdout(_Out(told, styled=styled)), redirect_stderr(told):
-            yield told
+        with redirect_stdout(_OUT), redirect_stderr(_TOLD):
+            yield _TOLD
     finally:
         sys.stdin = before
-        told.release()
+        _TOLD.release()
         for console in (terminal.stdout, terminal.stderr):
             console.cache_clear()
 
@@ -136,4 +137,3 @@ def width() -> int:
     """Return how wide help may be."""
     found = gdb.parameter("width")
     return found if isinstance(found, int) else 80
-

@@ -18,7 +18,7 @@ import gdb
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: What `ptlive gdb` names the site-packages by that it runs with itself.
+#: What `ptlive gdb` names the site-packages by that it runs with itself (cli/gdb.py).
 VARIABLE = "PTLIVE_PACKAGES"
 #: Libraries without which no command runs.
 _NEEDED = ("numpy", "click", "rich")
