@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["tinyos"]
 
 # The entry point is there once this version is installed.
-_LOADED = importlib.metadata.entry_points(group="pytest11", name="ptlive")
-_PLUGIN = () if _LOADED else ("-p", "ptlive.pytest_plugin")
+LOADED = importlib.metadata.entry_points(group="pytest11", name="ptlive")
+_PLUGIN = () if LOADED else ("-p", "ptlive.pytest_plugin")
 # Its import takes as long as all the rest of a small suite.
 _QUICK = ("-p", "no:hypothesispytest", "-p", "no:cacheprovider")
 
