@@ -38,9 +38,10 @@ class Probe(NamedTuple):
 
 @dataclass(frozen=True)
 class Told:
-    """A guest that has said all it has to say: its stub, its words and what it saw."""
+    """A guest that has said all it has to say: its stub, its text, and that taken apart."""
 
     gdb: str
+    text: str
     words: dict[str, str]
     probes: list[Probe]
 
@@ -59,12 +60,13 @@ def booted(name: str, folder: Path, *options: str) -> Iterator[Told]:
             assert process.poll() is None, "QEMU ended"
             assert time.monotonic() < deadline, log.read_text()[-200:]
             time.sleep(0.05)
+        text = log.read_text()
         probes = [
             Probe(which, int(va, 16), access, *(int(value, 16) for value in rest))
-            for which, va, access, *rest in _PROBE.findall(log.read_text())
+            for which, va, access, *rest in _PROBE.findall(text)
         ]
         words = (part.partition("=") for part in last.split())
-        yield Told(f"unix:{stub}", {word: value for word, _, value in words}, probes)
+        yield Told(f"unix:{stub}", text, {word: value for word, _, value in words}, probes)
     finally:
         process.kill()
         process.wait()

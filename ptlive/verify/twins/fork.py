@@ -12,6 +12,7 @@ from ptlive.memory.ram_map import Kind, RamMap
 from ptlive.oracle.twin import prober
 from ptlive.oracle.twin.fork import FOUR_GB, Control, Fork
 from ptlive.oracle.twin.window import EXTRA_LIMIT
+from ptlive.paging import control
 from ptlive.target.cpu_model import cpu_option
 from ptlive.target.machine import QEMU
 from ptlive.target.saved_state import qmp_of, read_pkru
@@ -85,6 +86,9 @@ def not_forked(target: Target, space: AddressSpace, layout: Layout) -> str | Non
         Control(cr0=cpu.cr0, cr4=cpu.cr4, efer=cpu.efer)
     except PtliveError as error:
         return str(error)
+    used = control.mode(cpu.cr0, cpu.cr4, cpu.efer)
+    if control.FORMAT_OF_MODE[used] != space.format.name:
+        return f"a twin translates by {used}, as the vCPU does, not by {space.format.name}"
     end = FOUR_GB + layout.size - layout.low
     if cpu.maxphyaddr is not None and end + _ROOM > 1 << cpu.maxphyaddr:
         return (
