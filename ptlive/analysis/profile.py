@@ -10,10 +10,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ptlive.analysis.areas import Area
     from ptlive.arrays import U8, U64, Bool
+
+
+class NameOf(Protocol):
+    """Names an address by its symbol, and how far behind it that is."""
+
+    def __call__(self, va: int, /) -> str | None:
+        """Return it, such as "schedule+0x1a"; None where none is known."""
+        ...
 
 
 class Explained(NamedTuple):
@@ -62,7 +68,7 @@ class Profile:
     root: of the address space in which the areas were seen, which may be the other half
         of an isolated pair
     parts: finer areas, known from symbols; they lie inside of areas, on any byte
-    name_of: (address) -> the symbol there and how far behind it, None where none is known
+    name_of: names an address
     """
 
     name: str
@@ -73,4 +79,4 @@ class Profile:
     kernel_from: int = 1 << 63
     root: int = 0
     parts: tuple[Area, ...] = ()
-    name_of: Callable[[int], str | None] = _nameless
+    name_of: NameOf = _nameless

@@ -18,9 +18,7 @@ from ptlive.show.json import print_json
 from ptlive.show.terminal import print_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ptlive.analysis.profile import Profile
+    from ptlive.analysis.profile import NameOf, Profile
 
 
 @click.command(cls=Command)
@@ -70,11 +68,11 @@ def explain(
     # The guest goes on from here: whoever reads the output may take their time.
     for space, one, names in zip(connection.spaces, found, known, strict=True):
         if target.json:
-            results.append(show.as_json(space.format, one.what, _name_of(names)))
+            results.append(show.as_json(space.format, one.what, _name_of(names, profile.names)))
             continue
         connection.print_root(space)
-        lines = show.lines(space.format, one.what, _name_of(names))
-        print_lines(chain([show.title(one.what, _name_of(names))], lines))
+        lines = show.lines(space.format, one.what, _name_of(names, profile.names))
+        print_lines(chain([show.title(one.what, _name_of(names, profile.names))], lines))
     if target.json:
         print_json(connection.envelope("explain", results, notes, changes=changes))
         return DONE
@@ -84,5 +82,6 @@ def explain(
     return DONE
 
 
-def _name_of(profile: Profile | None) -> Callable[[int], str | None]:
-    return profile.name_of if profile else lambda _: None
+def _name_of(profile: Profile | None, names: NameOf | None) -> NameOf:
+    """Return who names addresses: the profile, or a debugger that we are in."""
+    return profile.name_of if profile else names or (lambda _: None)

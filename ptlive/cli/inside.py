@@ -37,6 +37,10 @@ class Debugger(Protocol):
         """Return the value of an expression as a number of 64 bits."""
         ...
 
+    def name_of(self, va: int) -> str | None:
+        """Return the symbol at an address and how far behind it that is, if there is one."""
+        ...
+
     def vcpu(self) -> int:
         """Return the vCPU that its user has selected, from 1."""
         ...

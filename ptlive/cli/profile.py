@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ptlive.answers.system import system_of
+from ptlive.cli import inside
 from ptlive.cli.bundle import bundle, option
 from ptlive.cli.tell import tell
 
 if TYPE_CHECKING:
-    from ptlive.analysis.profile import Profile
+    from ptlive.analysis.profile import NameOf, Profile
     from ptlive.cli.connect import Connection
     from ptlive.paging.graph import Graph
     from ptlive.space import AddressSpace
@@ -27,10 +28,11 @@ PROFILES = ("auto", "linux", "none")
 
 @dataclass(frozen=True)
 class ProfileOptions:
-    """Which system the guest is taken for, and a file that names its addresses."""
+    """Which system the guest is taken for, and who names its addresses: a file, or a debugger."""
 
     profile: str = "auto"
     symbols: Path | None = None
+    names: NameOf | None = None
     known: dict[tuple[bytes, int], Profile] = field(default_factory=dict, compare=False, repr=False)
     """What was found, by the kernel's half of a root table: processes have it in common."""
 
@@ -73,7 +75,9 @@ def _options(command: F, default: str | None, about: str) -> F:
 def _made(profile: str | None, symbols: Path | None) -> ProfileOptions:
     if profile is None:
         profile = "none" if symbols is None else "auto"
-    return ProfileOptions(profile, symbols)
+    debugger = inside.debugger()
+    names = debugger.name_of if debugger is not None and symbols is None else None
+    return ProfileOptions(profile, symbols, names)
 
 
 def profile_of(
@@ -90,4 +94,6 @@ def profile_of(
     found = system_of(space, graph, insist=insist, symbols=options.symbols, known=options.known)
     if options.symbols is not None and found is None:
         tell(f"{options.symbols} is not used: nothing shows that this is a Linux")
+    if found is not None and options.names is not None:
+        return replace(found, name_of=options.names)
     return found

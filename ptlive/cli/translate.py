@@ -73,7 +73,7 @@ def translate(
     with connect(target) as connection:
         asked = [space.translate(va) for space in connection.spaces]
         beyond = [space.beyond(va, length) for space in connection.spaces]
-        asking = profile.profile != "none"
+        asking, namer = profile.profile != "none", profile.names
         known = [
             profile_of(connection, space, None, profile) if asking else None
             for space in connection.spaces
@@ -89,7 +89,7 @@ def translate(
             torn = changes.entries if changes else None
             told = [show.as_json(one, torn) for one in found]
             for one, value in zip(found, told, strict=True):
-                value |= areas.naming(names_of, one) if names_of else {}
+                value |= areas.naming(names_of, one, namer) if names_of or namer else {}
             results.append({"translations": told})
             continue
         connection.print_root(space)
@@ -97,7 +97,7 @@ def translate(
             stdout().print(heading(show.headline(one)))
             for line in show.lines(space.format, one, changes.entries if changes else ()):
                 stdout().out(line, highlight=False)
-            for line in areas.naming_lines(names_of, one) if names_of else ():
+            for line in areas.naming_lines(names_of, one, namer):
                 stdout().out(line, highlight=False)
             unexplained |= not asking and _says_more(one)
     if unexplained:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from ptlive.target.running import Guest
     from ptlive.target.sources import Source
     from ptlive.wire.qmp import Qmp
+
+# printcmd.c, info_symbol_command: "main + 4 in section .text of /path".
+_SYMBOL = re.compile(r"(?P<name>\S+)(?: \+ (?P<behind>\d+))? in section ")
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,16 @@ class Session:
             return number(gdb.parse_and_eval(expression))
         except gdb.error as error:
             raise PtliveError(str(error)) from None
+
+    def name_of(self, va: int) -> str | None:
+        """See `Debugger.name_of`; of the files that gdb has loaded, wherever it moved them."""
+        if not gdb.objfiles():
+            return None
+        found = _SYMBOL.match(gdb.execute(f"info symbol {va:#x}", to_string=True))
+        if found is None:
+            return None
+        behind = int(found["behind"] or 0)
+        return f"{found['name']}+{behind:#x}" if behind else found["name"]
 
     def vcpu(self) -> int:
         """See `Debugger.vcpu`."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ptlive.analysis.absent.counts import AbsentCount
     from ptlive.analysis.areas import Area
-    from ptlive.analysis.profile import Explained, Profile
+    from ptlive.analysis.profile import Explained, NameOf, Profile
     from ptlive.analysis.translation import Translation
     from ptlive.paging.format import Format
 
@@ -99,8 +99,16 @@ def absent_json(
     ]
 
 
-def naming(profile: Profile, found: Translation) -> dict[str, Any]:
-    """Return what a profile knows of an address, for JSON."""
+def naming(
+    profile: Profile | None, found: Translation, names: NameOf | None = None
+) -> dict[str, Any]:
+    """Return what a profile knows of an address, for JSON.
+
+    names: who names addresses where there is no profile
+    """
+    if profile is None:
+        symbol = names(found.va) if names else None
+        return {"area": None, "symbol": symbol, "not_present": None}
     at = int(area_of(profile.areas, np.array([found.va], dtype=np.uint64))[0])
     last = found.path[-1] if found.path else None
     absent = None
@@ -114,9 +122,11 @@ def naming(profile: Profile, found: Translation) -> dict[str, Any]:
     }
 
 
-def naming_lines(profile: Profile, found: Translation) -> Iterator[str]:
+def naming_lines(
+    profile: Profile | None, found: Translation, names: NameOf | None = None
+) -> Iterator[str]:
     """Yield the same in text, a line for each thing."""
-    known = naming(profile, found)
+    known = naming(profile, found, names)
     where = ", ".join(plain(one) for one in (known["area"], known["symbol"]) if one)
     if where:
         yield f"  in {where}"
