@@ -6,7 +6,9 @@ memory in a file. `mailbox.h` has the layout.
 
 from __future__ import annotations
 
+import os
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -174,10 +176,10 @@ class Process:
     """A program of `guest/pagetables/host` that plays the machine."""
 
     def __init__(self, program: Path, folder: Path) -> None:
-        file = folder / f"{program.name}.ram"
-        file.write_bytes(b"")
-        with file.open("r+b") as opened:
-            opened.truncate(SIZE)
+        handle, name = tempfile.mkstemp(suffix=".ram", dir=folder)
+        os.truncate(handle, SIZE)
+        os.close(handle)
+        file = Path(name)
         self._process = subprocess.Popen(
             [program, file], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )

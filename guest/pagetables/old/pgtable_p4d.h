@@ -16,27 +16,27 @@ typedef struct {
 
 static inline bool pgd_none(pgd_t pgd)
 {
-	return !pgd.pgd;
+	return !pgd_val(pgd);
 }
 
 static inline bool pgd_bad(pgd_t pgd)
 {
-	return table_bad(pgd.pgd);
+	return table_bad(pgd_val(pgd));
 }
 
 static inline void pgd_clear(pgd_t *pgd)
 {
-	pgd->pgd = 0;
+	pgd_val(*pgd) = 0;
 }
 
 static inline void pgd_populate(pgd_t *pgd, p4d_t *p4d)
 {
-	pgd->pgd = __pa(p4d) | _PAGE_TABLE;
+	pgd_val(*pgd) = __pa(p4d) | _PAGE_TABLE;
 }
 
 static inline p4d_t *pgd_pgtable(pgd_t pgd)
 {
-	return __va(pgd.pgd & PTE_PFN_MASK);
+	return __va(pgd_val(pgd) & PTE_PFN_MASK);
 }
 
 static inline p4d_t *p4d_offset(pgd_t *pgd, unsigned long addr)
