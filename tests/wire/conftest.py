@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ptlive.wire.gdb_stub import GdbStub
+from ptlive.wire.inside_stub import InsideStub
 from ptlive.wire.packet_stub import PacketStub
 from ptlive.wire.preflight import hold, preflight
+from ptlive.wire.raw import RawStub
 from tests.qemu_process import Qemu, still_guest
+from tests.wire.inside_link import RawLink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +29,18 @@ def packet_guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Qemu]:
     """Another one: a stub serves one client."""
     with still_guest(tmp_path_factory.mktemp("guest"), stopped=True, vcpus=2) as qemu:
         yield qemu
+
+
+@pytest.fixture(scope="module")
+def inside_stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InsideStub]:
+    with (
+        still_guest(tmp_path_factory.mktemp("guest"), stopped=True, vcpus=2) as qemu,
+        RawStub(hold(qemu.gdb)[1]) as raw,
+    ):
+        raw.ask(b"qSupported:multiprocess+;xmlRegisters=i386")
+        stub = InsideStub(RawLink(raw))
+        with stub.held():
+            yield stub
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,7 @@ NOP = b"\x90"
         "arrays",
         pytest.param("gdb", marks=pytest.mark.qemu),
         pytest.param("packets", marks=pytest.mark.qemu),
+        pytest.param("inside", marks=pytest.mark.qemu),
     ]
 )
 def stub(request: pytest.FixtureRequest) -> Stub:
