@@ -111,3 +111,30 @@ def test_faults_as_explained(held: Held, case: Case, user: bool) -> None:
         fault = hold(missing=[], read_only=[name])
         assert fault is not None
         assert fault.error_code & (Code.P | Code.WR) == Code.P | Code.WR
+
+
+@pytest.mark.parametrize("missing", ["D", "S", "C"])
+def test_a_fault_is_explained_where_it_brought_the_vcpu(held: Held, missing: str) -> None:
+    """At the guest's own handler, by what the CPU pushed; and again when the page is there."""
+    case = next(one for one in CASES if one.text == "push qword ptr [rdi]")
+    code = assemble([one.text for one in CASES])[CASES.index(case)]
+    bench, pages = held.benches[False], list(pages_of(case, len(code)))
+    bench.show([name for name in pages if name != missing])
+    bench.prepare(case, code)
+    fault = bench.execute(at(case.code))
+    assert fault is not None
+
+    found = explain(held.target, held.space, Asked()).what
+    taken = found.fault
+    assert taken is not None
+    assert (14, taken.error_code, taken.cr2) == fault
+    assert found.instruction.va == at(case.code)
+    assert (taken.agrees, taken.number) == (True, "CDS".index(missing))
+    assert found.first == taken.number
+    assert (taken.now.bit and taken.now.bit.text) == "P=0"
+
+    bench.show(pages)
+    then = explain(held.target, held.space, Asked()).what.fault
+    assert then is not None
+    assert then.agrees is False
+    assert not any(cause.possible for cause in then.causes)  # one vCPU, TCG, and P=0
