@@ -37,6 +37,10 @@ class _Entry(NamedTuple):
     lacking: str
 
 
+# Of a level that was not on the path when the watchpoints were placed.
+_NOTHING = _Entry((), "it was interrupted")
+
+
 class Armed:
     """Watchpoints on the entries of a path, which are moved where the path goes.
 
@@ -59,10 +63,11 @@ class Armed:
         for one in reversed(writable):
             del one[left:]
             left -= len(one)
-        self._entries = {
-            step.lvl: self._arm(step, one, chosen)
-            for step, one, chosen in zip(path, found, writable, strict=True)
-        }
+        with points.calm():
+            self._entries = {
+                step.lvl: self._arm(step, one, chosen)
+                for step, one, chosen in zip(path, found, writable, strict=True)
+            }
         used = {point for entry in self._entries.values() for point in entry.points}
         for point in self._made.values():
             if point.is_valid() and point not in used:
@@ -70,11 +75,12 @@ class Armed:
 
     def of(self, lvl: int) -> list[Point]:
         """Return the watchpoints of a level's entry that the user has not deleted."""
-        return [point for point in self._entries[lvl].points if point.is_valid()]
+        entry = self._entries.get(lvl, _NOTHING)
+        return [point for point in entry.points if point.is_valid()]
 
     def told(self, lvl: int) -> str:
         """Return in words which these are, and what they do not see."""
-        lacking, there = self._entries[lvl].lacking, self.of(lvl)
+        lacking, there = self._entries.get(lvl, _NOTHING).lacking, self.of(lvl)
         if not there:
             return f"nothing ({lacking or 'its watchpoint was deleted'})"
         told = [f"{p.number} at {p.address:#x}{self._area(p.address)}" for p in there[:_TOLD]]

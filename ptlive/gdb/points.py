@@ -10,6 +10,7 @@ from ptlive.gdb.link import GdbLink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from ptlive.target.attach import Target
 
@@ -116,9 +117,7 @@ def room(target: Target, places: Sequence[int], spared: Sequence[Point] = ()) ->
     count = len([one for one in others if one not in spared])
     page = places[0] & ~0xFFF
     tries = [b"2,%x,8" % (page + 8 * n) for n in range(len(places) + count)]
-    connection = gdb.selected_inferior().connection
-    assert isinstance(connection, gdb.RemoteTargetConnection)
-    link = GdbLink(connection, None)
+    link = _link()
     done: list[bytes] = []
     with link.calm():
         try:
@@ -130,3 +129,14 @@ def room(target: Target, places: Sequence[int], spared: Sequence[Point] = ()) ->
             for one in done:
                 link.send(b"z" + one)
     return max(len(done) - count, 0)
+
+
+def calm() -> AbstractContextManager[None]:
+    """Hold Ctrl-C back during a `with` block, so that no watchpoint is made and forgotten."""
+    return _link().calm()
+
+
+def _link() -> GdbLink:
+    connection = gdb.selected_inferior().connection
+    assert isinstance(connection, gdb.RemoteTargetConnection)
+    return GdbLink(connection, None)

@@ -141,7 +141,11 @@ def _add(wanted: list[int], root: str | None, *, marks: bool) -> None:
                 tell(f"{va:#x} is watched already: {same[0].title}")
                 continue
             made = Watched(WATCHES.next_number(), space, va, areas=areas, marks=marks)
-            made.arm(connection.target)
+            try:
+                made.arm(connection.target)
+            except BaseException:
+                made.delete()
+                raise
             WATCHES.all.append(made)
             print_lines(made.lines())
 

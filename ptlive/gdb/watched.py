@@ -53,6 +53,7 @@ class Watched:
         if not self._known.path:
             raise PtliveError(f"{va:#x} is not canonical in {space.format.name}")
         self._armed = Armed(f"_pt{number}_{va:#x}", self.differs, areas)
+        self._placed = False
 
     @property
     def title(self) -> str:
@@ -75,7 +76,9 @@ class Watched:
 
     def arm(self, target: Target) -> None:
         """Have stores into the entries of the path stop the guest."""
+        self._placed = False
         self._armed.place(target, self.space, self._known.path)
+        self._placed = True
 
     def differs(self) -> bool:
         """Tell, at a hit, whether the guest is to stop for it."""
@@ -91,6 +94,8 @@ class Watched:
 
         hit: what stopped the guest
         """
+        if not self._placed:
+            self.arm(target)  # at the last stop that was interrupted
         space = self._space(target)
         if self._read(space) == self._bytes:
             return None
