@@ -40,7 +40,7 @@ def example(tmp_path: Path) -> Path:
 
 def test_its_suite_passes(example: Path) -> None:
     build(example)
-    assert "13 passed" in suite(example).splitlines()[-1]
+    assert "14 passed" in suite(example).splitlines()[-1]
 
 
 def test_a_kernel_that_is_not_built_is_told(example: Path) -> None:

@@ -62,6 +62,7 @@ boot_pd:
 	.text
 upper:
 	mov	$stack_top, %rsp
+	mov	%ebx, %edi		/* QEMU's start_info */
 	xor	%ebp, %ebp
 	call	kernel_main
 

@@ -95,6 +95,11 @@ def test_the_mmu_sees_what_the_tables_say(ptlive_space: AddressSpace) -> None:
     assert_verified(ptlive_space)
 
 
+def test_what_the_kernel_tests_itself_passes(ptlive_boot: Booter) -> None:
+    with ptlive_boot(append="selftest", ready="tinyos: booting", debug_exit=0xF4) as guest:
+        assert guest.wait_end() == 0x10, guest.serial
+
+
 def test_a_process_that_ends_leaves_nothing_mapped(ptlive_boot: Booter) -> None:
     with ptlive_boot(ready="at:process_made", fresh=True) as guest:
         with guest.attach() as held:
