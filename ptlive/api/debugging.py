@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from ptlive.api.guest import Guest
+    from ptlive.api.space import AddressSpace
     from ptlive.wire.gdb_run import GdbRun
 
 _STEPS = ("-exec-step", "-exec-next")
@@ -59,7 +60,8 @@ class Debugging(ABC):
 
         path = Path(file)
         if slide == "auto":
-            slide = slide_of(self.guest.space(self._gdb.vcpu)._inner, path)
+            space = self._paging()
+            slide = 0 if space is None else slide_of(space._inner, path)
         with symbols_of(path) as symbols:
             data = None if _begins(path, MAGIC) else as_elf(symbols)
         if data is not None:
@@ -70,6 +72,14 @@ class Debugging(ABC):
         name = os.fspath(path.absolute())
         self._gdb.console(f"symbol-file -o {slide % (1 << 64):#x} {_word(name)}")
         return slide
+
+    def _paging(self) -> AddressSpace | None:
+        """Return the address space of the selected vCPU, None while its paging is off."""
+        try:
+            return self.guest.space(self._gdb.vcpu)
+        except PtliveError:
+            self._gdb.check()
+            return None
 
     def symbol(self, name: str) -> int:
         """Return the address of a symbol. Raises PtliveError if gdb knows none of that name."""

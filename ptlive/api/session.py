@@ -170,9 +170,7 @@ class Session(Debugging, Shown):
         other for ever, since gdb acknowledges each line and QEMU reads none of that.
         """
         if command.split()[:2] in (["info", "mem"], ["info", "tlb"]):
-            raise PtliveError(
-                f"{command!r} through gdb hangs QEMU: use verify(oracles=['info-tlb'])"
-            )
+            raise PtliveError(f"{command!r} through gdb may hang QEMU: ask it over QMP")
         return self._held().target.stub.monitor(command)
 
     def _let_go(self) -> None:

@@ -72,6 +72,7 @@ class GdbStub:
         self._layout: RegisterLayout | None = None
         self._synchronized: set[int] = set()
         self._step_flags = (0, 0)
+        self._written = False  # whether registers were, past gdb
         self._connected = False
         self._closed = False
 
@@ -161,6 +162,7 @@ class GdbStub:
     def write_registers(self, vcpu: int, values: Mapping[str, int]) -> None:
         """See `Stub.write_registers`."""
         packets = [*self._synchronize(vcpu), *self.register_packets(values)]
+        self._written = True
         self._packets.order_about(self._thread(vcpu), packets)
 
     def register_packets(self, values: Mapping[str, int]) -> list[str]:
@@ -182,6 +184,7 @@ class GdbStub:
             packets.append(f"Qqemu.sstep={found:x}")
         self._generation += 1
         self._synchronized.clear()
+        self._written = True
         replies = self._packets.order_about(thread, packets, _STEP_PATIENCE)
         stop = re.match(r"T05thread:(?:p[0-9a-f]+\.)?([0-9a-f]+);", replies[stop_at])
         if stop is None or int(stop[1], 16) != vcpu:
@@ -211,19 +214,24 @@ class GdbStub:
         self._packets.forget_thread()
 
     def hand_over(self, vcpu: int) -> None:
-        """Bring gdb up to date before it is asked, with this vCPU selected.
+        """Bring gdb up to date before it is asked, with this vCPU selected in it.
 
-        What raw packets changed, gdb does not know, nor which thread they selected; and it
-        selects one only if it takes another for selected. So it has to select two in turn.
+        Raw packets may have selected another thread than gdb believes to have selected (`Hg`).
+        So the right one is selected by a packet, and then gdb is made to believe that: it selects
+        the thread whenever it reads memory (remote.c, remote_target::xfer_partial), unless it
+        takes it for selected. Where the vCPU stands there is code, and no device.
+
+        Registers that packets have written gdb has to read again, and only these: it forgets with
+        them in which inlined function it is.
         """
-        if not self._packets.used:
-            return
+        if self._packets.used and len(self._vcpus) > 1:
+            self._packets.forget_thread()
+            self._packets.order([f"Hg{self._thread(vcpu)}"])
+            self.gdb.batch(["-data-read-memory-bytes $pc 1"])
+        if self._written:
+            self.gdb.batch([_FLUSH])
         self._packets.forget_thread()
-        others = [other for other in self._vcpus if other != vcpu][:1]
-        threads = [self._threads[one] for one in (*others, vcpu)] if others else []
-        selecting = [f"-thread-select {thread}" for thread in threads]
-        self.gdb.batch([_FLUSH, *selecting, _FLUSH] if selecting else [_FLUSH])
-        self._packets.used = False
+        self._packets.used = self._written = False
 
     def run_to(self, vcpu: int, address: int, seconds: float) -> bool:
         """See `Stub.run_to`; by a breakpoint of gdb's own."""

@@ -3,9 +3,9 @@
     python -m scripts.benchmark.session_stops [--stops N] [--memory gdb]
 
 The bundled menu guest ends in a loop; a breakpoint there stops it again and again, and at each
-stop an address is translated. Told are the medians of the first and the last tenth of the stops, and what
-CPU time they took of this process and gdb, which other work on the machine changes less; their
-ratios, and by how much both have grown from the end of the first tenth on.
+stop an address is translated. Told are the medians of the first and the last tenth of the stops,
+the CPU time of this process and gdb in both, which other work on the machine changes less, their
+ratios, and by how much both processes have grown from the end of the first tenth on.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def used(pid: int) -> float:
 
 
 def measure(stops: int, memory: str) -> tuple[list[float], list[float], int, int]:
-    """Return of each stop the seconds, and the CPU time at its end; growth, ours and gdb's, in KB."""
+    """Return of each stop the seconds, and the CPU time at its end; how both grew, in KB."""
     seconds, spent = [], []
     with ptlive.launch("menu") as guest, ptlive.Session(guest.gdb, memory=memory) as session:
         gdb = session.gdb_pid
@@ -63,9 +63,8 @@ def main() -> None:
     print(f"median of the first {tenth}: {first * 1e3:.2f} ms, of the last: {last * 1e3:.2f} ms")
     cpu = [spent[at] - spent[at - tenth] for at in (2 * tenth - 1, -1)]
     print(f"CPU time of the second {tenth}: {cpu[0]:.2f} s, of the last: {cpu[1]:.2f} s")
-    print(
-        f"ratios {last / first:.3f}, {cpu[1] / cpu[0]:.3f} of CPU time; grown by {ours} KB, gdb by {gdbs} KB"
-    )
+    print(f"ratios {last / first:.3f}, {cpu[1] / cpu[0]:.3f} of CPU time")
+    print(f"grown by {ours} KB, gdb by {gdbs} KB")
 
 
 if __name__ == "__main__":
