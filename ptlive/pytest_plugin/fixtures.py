@@ -21,12 +21,15 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def ptlive_boot(request: pytest.FixtureRequest) -> Iterator[Booter]:
     """Return what boots guests: call it with `kernel=` and what else there is to say."""
-    booter = Booter(request.config)
-    request.config.stash[BOOTER] = booter
+    stash = request.config.stash
+    if BOOTER in stash:  # a module that imports the fixture has one of its own
+        yield stash[BOOTER]
+        return
+    booter = stash[BOOTER] = Booter(request.config)
     try:
         yield booter
     finally:
-        del request.config.stash[BOOTER]
+        del stash[BOOTER]
         booter.end(failed=bool(request.session.testsfailed))
 
 

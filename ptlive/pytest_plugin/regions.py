@@ -92,4 +92,6 @@ def _difference(expected: Rows, found: Rows) -> list[str]:
         return []
     marked += [gap] if end < len(found.rows) else []
     columns = [tuple(map(plain, column)) for column in zip(*marked, strict=True)]
-    return [_LEGEND, *(line.rstrip() for line in aligned(("", *expected.columns), columns))]
+    header = ("", *expected.columns)
+    right = "".join(">" if name == "size" else " " for name in header)
+    return [_LEGEND, *(line.rstrip() for line in aligned(header, columns, right))]

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ptlive.pytest_plugin.booter import _logs
+import pytest
+
+from ptlive.pytest_plugin.booter import _check_host, _logs
 from ptlive.pytest_plugin.guest import BootedGuest
+from ptlive.target.machine import Machine
 from tests.target.test_prompt import a_guest
 
 if TYPE_CHECKING:
@@ -27,3 +30,17 @@ def test_who_wrote_nothing_is_not_told_of(tmp_path: Path) -> None:
     assert list(_logs(guest)) == []
     (tmp_path / "debugcon.log").write_text("no end of line \x1b[2J")
     assert list(_logs(guest)) == [("ptlive: linux on port 0xe9", "no end of line \\x1b[2J")]
+
+
+def test_without_kvm_a_test_that_wants_it_is_skipped_and_fails_in_ci(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)
+    monkeypatch.setattr("shutil.which", lambda _: "/qemu")
+    monkeypatch.delenv("CI", raising=False)
+    _check_host(Machine())
+    with pytest.raises(pytest.skip.Exception, match=r"ptlive: no KVM here: /dev/kvm .*; use TCG"):
+        _check_host(Machine(accel="kvm", levels=4))
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match=r"no KVM here: .*that is no skip"):
+        _check_host(Machine(accel="kvm", levels=4))

@@ -37,13 +37,13 @@ DIFFERENT = """\
 regions are not as expected: 2 missing, 2 more
   - expected, and not there; + there, and not expected
      start               last                size  pages   rights  attributes  in   physical
-     0x0000000000400000  0x0000000000400fff  4K    1 x 4K  r-x-                RAM  0x200000
-  -  0x0000000000401000  0x0000000000401fff  4K    1 x 4K  r-x-    G           RAM  0x202000
-  -  0x0000000000403000  0x0000000000403fff  4K    1 x 4K  rwx-                RAM  0x300000
-  +  0x0000000000401000  0x0000000000401fff  4K    1 x 4K  r-x-    G           RAM  0x201000
-  +  0x0000000000403000  0x0000000000403fff  4K    1 x 4K  rw--                RAM  0x300000
-     0x0000000080000000  0x00000000801fffff  2M    1 x 2M  r---                RAM  0x400000
-     0x0000700000000000  0x0000700000001fff  8K    2 x 4K  rw-u                RAM  0x600000 ..."""
+     0x0000000000400000  0x0000000000400fff    4K  1 x 4K  r-x-                RAM  0x200000
+  -  0x0000000000401000  0x0000000000401fff    4K  1 x 4K  r-x-    G           RAM  0x202000
+  -  0x0000000000403000  0x0000000000403fff    4K  1 x 4K  rwx-                RAM  0x300000
+  +  0x0000000000401000  0x0000000000401fff    4K  1 x 4K  r-x-    G           RAM  0x201000
+  +  0x0000000000403000  0x0000000000403fff    4K  1 x 4K  rw--                RAM  0x300000
+     0x0000000080000000  0x00000000801fffff    2M  1 x 2M  r---                RAM  0x400000
+     0x0000700000000000  0x0000700000001fff    8K  2 x 4K  rw-u                RAM  0x600000 ..."""
 
 
 @pytest.mark.parametrize(

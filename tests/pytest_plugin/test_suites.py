@@ -133,6 +133,6 @@ def test_an_equality_of_regions_is_explained(suite: Suite) -> None:
             "E*regions == regions",
             "E*- expected, and not there; + there, and not expected",
             "E*start*last*size*pages*rights*",
-            "E*+  0x0000000000002000  0x0000000000002fff  4K *",
+            "E*+  0x0000000000002000  0x0000000000002fff    4K *",
         ]
     )
