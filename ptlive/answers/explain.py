@@ -39,11 +39,15 @@ _MOST_HARMLESS = 8
 
 @dataclass(frozen=True)
 class Asked:
-    """What the user knows better: of which instruction, of which fault."""
+    """What the user knows better: of which instruction, of which fault.
+
+    pt_regs: where a Linux keeps the registers as they were, if those are to be taken
+    """
 
     rip: int | None = None
     error_code: int | None = None
     cr2: int | None = None
+    pt_regs: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +96,8 @@ class _Explainer:
         self.notes: list[tuple[str, str]] = []
 
     def explain(self) -> Explained:
+        if self.asked.pt_regs is not None:
+            self.registers |= self._kept(self.asked.pt_regs)
         found = self._frame() if self.asked == Asked() else None
         frame, handler = found or (None, None)
         state = self._state(frame)
@@ -128,6 +134,15 @@ class _Explainer:
             cr2=self._last_fault(cr2) if fault is None else None,
         )
         return Explained(self.space, what, tuple(self.notes))
+
+    def _kept(self, va: int) -> dict[str, int]:
+        """Return the registers that a Linux keeps."""
+        from ptlive.analysis.linux.pt_regs import SIZE, parse_pt_regs  # seldom needed
+
+        data = self._read(va, SIZE)
+        if len(data) < SIZE:
+            raise PtliveError(f"there is no struct pt_regs at {va:#x}: that cannot be read")
+        return parse_pt_regs(data)
 
     def _frame(self) -> tuple[Frame, int] | None:
         """Return the frame of the page fault that the vCPU has just taken, and the handler."""
@@ -190,7 +205,8 @@ class _Explainer:
             rsp = rsp + 4 * 4 if frame.rsp is None else rsp  # what was pushed is popped again
             was = {"rip": frame.rip, "rsp": rsp, "eflags": frame.rflags, "cs": frame.cs}
             registers = {**registers, **was}
-        bits = self._bits_of(frame.cs) if frame is not None else cpu.bits
+        other = frame is not None or self.asked.pt_regs is not None
+        bits = self._bits_of(registers["cs"]) if other else cpu.bits
         if bits is None:
             bits = 64 if self.long_mode else 32
             text = f"the mode of the code segment is not known: taken for {bits}-bit code"
@@ -249,11 +265,11 @@ class _Explainer:
     _other_root = False
 
     def _surroundings(self, frame: Frame | None, state: State) -> Surroundings:
-        known = frame is not None
+        known = frame is not None or self.asked.pt_regs is not None
         return Surroundings(
             accelerator=self.target.accelerator,
             vcpus=len(self.target.cpus),
-            just_now=known,
+            just_now=frame is not None,
             ac=bool(state.registers["eflags"] & AC) if known else None,
             cpl=state.cpl if known else None,
             other_root=self._other_root,

@@ -30,6 +30,12 @@ if TYPE_CHECKING:
     help="Of a page fault that the instruction took.  [default: as pushed, at a handler]",
 )
 @click.option("--cr2", type=NUMBER, metavar="VA", help="The address of that fault.  [default: CR2]")
+@click.option(
+    "--pt-regs",
+    type=NUMBER,
+    metavar="VA",
+    help="Take the registers from a Linux kernel's struct pt_regs.",
+)
 @profile_if_asked
 @target_options
 def explain(
@@ -38,6 +44,7 @@ def explain(
     rip: int | None,
     error_code: int | None,
     cr2: int | None,
+    pt_regs: int | None,
 ) -> int:
     """Explain what the instruction at RIP touches, and what the tables say of each access.
 
@@ -49,13 +56,15 @@ def explain(
     instruction that faulted is explained instead: which of its accesses it was, which
     bit of which entry denied it, whether the error code agrees with the tables as they
     are now, and if they allow the access, what else it may have been. Elsewhere
-    --error-code says of which fault; the registers are taken as they are now.
+    --error-code says of which fault; the registers are taken as they are now, or, in a
+    Linux that has gone on handling it, as it keeps them: at its exc_page_fault, with
+    gdb, `ptlive explain --pt-regs $rdi --error-code $rsi`.
     """
     # Decoding is seldom needed, and every import is felt at the start of a command.
     from ptlive.answers.explain import Asked
     from ptlive.answers.explain import explain as explained
 
-    asked = Asked(rip, error_code, cr2)
+    asked = Asked(rip, error_code, cr2, pt_regs)
     results = []
     with connect(target) as connection:
         found = [explained(connection.target, space, asked) for space in connection.spaces]

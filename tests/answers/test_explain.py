@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -175,6 +176,21 @@ def test_a_fault_that_the_user_knows_of(guest: Told) -> None:
     elsewhere = explained(guest, rip=rip, error_code=2, cr2=VA + 5 * FRAME).what.fault
     assert elsewhere is not None
     assert elsewhere.number is None
+
+
+def test_registers_that_linux_keeps(guest: Told) -> None:
+    """struct pt_regs: r15 to rdi, what was no error code, and what the CPU pushed."""
+    user = guest.va(USER_CODE) + 0x100
+    guest.write(USER_CODE * FRAME + 0x100, STORE)
+    words = [0] * 14 + [VA, (1 << 64) - 1, user, 0x23, 0x246, 0x7FFF_0000, 0x1B]
+    guest.write(DATA * FRAME + 0x800, struct.pack("<21Q", *words))
+    found = explained(guest, pt_regs=VA + 0x800, error_code=7, cr2=VA)
+    assert (found.what.cpl, found.what.instruction.va) == (3, user)
+    taken = found.what.fault
+    assert taken is not None
+    assert (taken.number, taken.agrees) == (1, True)
+    with pytest.raises(PtliveError, match="no struct pt_regs at 0x70003800"):
+        explained(guest, pt_regs=VA + 2 * FRAME + 0x800)
 
 
 def test_without_a_monitor_it_says_what_it_does_not_know(guest: Told) -> None:
