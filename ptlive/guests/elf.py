@@ -20,12 +20,16 @@ if TYPE_CHECKING:
 MAGIC = b"\x7fELF"
 # System V ABI, chapter 4, "Symbol Table": the same fields, in another order.
 _SYMBOL = {
-    32: np.dtype([("name", "<u4"), ("value", "<u4"), ("rest", "V6"), ("section", "<u2")]),
-    64: np.dtype(
-        [("name", "<u4"), ("rest", "V2"), ("section", "<u2"), ("value", "<u8"), ("size", "<u8")]
+    32: np.dtype(
+        [("name", "<u4"), ("value", "<u4"), ("size", "<u4"), ("info", "u1"), ("other", "u1"),
+         ("section", "<u2")]
     ),
-}
-_UNDEFINED = 0
+    64: np.dtype(
+        [("name", "<u4"), ("info", "u1"), ("other", "u1"), ("section", "<u2"), ("value", "<u8"),
+         ("size", "<u8")]
+    ),
+}  # fmt: skip
+_UNDEFINED, _LOCAL = 0, 0
 
 
 def symbol(path: Path, name: str) -> int:
@@ -46,15 +50,19 @@ def symbol(path: Path, name: str) -> int:
         raise PtliveError(f"cannot read {path}: {error.strerror}") from error
     except (ELFError, ValueError, KeyError, AttributeError, TypeError, struct.error) as error:
         raise PtliveError(f"{path} has no symbols: it is no whole ELF file") from error
-    if found is None:
+    if not found:
         raise PtliveError(f"{path} has no symbol '{name}'")
-    return found
+    if len(found) > 1:
+        places = ", ".join(f"{one:#x}" for one in sorted(found))
+        raise PtliveError(f"{path} has '{name}' at {places}: name one by its address")
+    return found.pop()
 
 
-def _find(table: npt.NDArray[Any], names: bytes, name: str) -> int | None:
-    """Look for a name, which may be the end of a longer one."""
+def _find(table: npt.NDArray[Any], names: bytes, name: str) -> set[int]:
+    """Return where a name is: of globals, if there are, else of what is local to a file."""
     wanted, places, at = name.encode() + b"\0", [], -1
-    while (at := names.find(wanted, at + 1)) >= 0:
+    while (at := names.find(wanted, at + 1)) >= 0:  # it may be the end of a longer one
         places.append(at)
     rows = table[np.isin(table["name"], places) & (table["section"] != _UNDEFINED)]
-    return int(rows["value"][0]) if len(rows) else None
+    known = rows[rows["info"] >> 4 != _LOCAL]
+    return set((known if len(known) else rows)["value"].tolist())
