@@ -13,13 +13,12 @@ ALIASES = {
 }
 
 
-def register() -> tuple[list[str], list[str]]:
-    """Make them known to gdb; return which, and which are taken already."""
-    made, taken = [], []
+def register() -> dict[str, str]:
+    """Make them known to gdb; return those that somebody else has."""
+    taken = {}
     for name, command in ALIASES.items():
         if name in gdb.execute(f"complete {name}", to_string=True).split("\n"):
-            taken.append(name)
+            taken[name] = command
         else:
             gdb.execute(f"alias -- {name} = {command}")
-            made.append(name)
-    return made, taken
+    return taken

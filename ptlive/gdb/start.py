@@ -28,4 +28,5 @@ def start() -> None:
     commands.Command("changes", changes.changes, session)
     at_stop.Stops(session, (watch.WATCHES, changes.CHANGES))
     functions.register(session)
-    aliases.register()
+    for name, command in aliases.register().items():
+        gdb.write(f"ptlive: {name} is another's here; ours is {command}\n", gdb.STDERR)
