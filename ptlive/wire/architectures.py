@@ -56,8 +56,18 @@ RISCV64 = Architecture(
     cpu="-riscv-cpu",
     features=("svnapot", "svpbmt", "svadu"),
 )
+AARCH64 = Architecture(
+    "aarch64",
+    frozenset({"pc", "cpsr", "TCR_EL1", "TTBR0_EL1", "TTBR1_EL1"}),
+    pc="pc",
+    # QEMU's name for SCTLR_EL1 is AArch32's, with which it shares the register.
+    apart=(
+        *("TTBR0_EL1", "TTBR1_EL1", "TCR_EL1", "SCTLR", "SCTLR_EL1", "ID_AA64MMFR0_EL1"),
+        *("MAIR_EL1", "cpsr"),
+    ),
+)
 
-ARCHITECTURES = (X86_64, RISCV64)
+ARCHITECTURES = (X86_64, RISCV64, AARCH64)
 
 
 def architecture_of(registers: Collection[str]) -> Architecture:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections import defaultdict
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptlive.access_kind import ACCESS_KINDS
@@ -14,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ptlive.space import AddressSpace
-    from tests.bare.guest import Probe
+    from tests.bare.guest import Booted, Probe
+
+PTLIVE = str(Path(sys.executable).with_name("ptlive"))
 
 
 def disagreements(
@@ -57,3 +63,9 @@ def disagreements(
 def with_bits(rules: Any, **bits: int) -> Any:
     """Return rules with some of their bits as they are in a state that the guest named."""
     return replace(rules, **{name: bool(value) for name, value in bits.items()})
+
+
+def ask(guest: Booted, *arguments: str) -> Any:
+    """Return what a command prints as JSON."""
+    command = [PTLIVE, *arguments, "--gdb", guest.gdb, "--json"]
+    return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +13,7 @@ from ptlive.errors import PtliveError
 from ptlive.space import open_space
 from ptlive.target.attach import attach
 from tests.bare.guest import FOLDER, Booted, Machine, Probe, booted, built
-from tests.bare.judge import disagreements, with_bits
+from tests.bare.judge import PTLIVE, ask, disagreements, with_bits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +30,6 @@ MACHINE = Machine(
     ),
     chosen=0x8010_0000,
 )
-PTLIVE = str(Path(sys.executable).with_name("ptlive"))
 MODES = ("sv39", "sv48", "sv57")
 
 
@@ -50,12 +47,6 @@ def fault(probe: Probe) -> tuple[int, int]:
 
 def rules(found: Any, state: dict[str, int]) -> Any:
     return with_bits(found, sum_=state["sum"], mxr=state["mxr"])
-
-
-def ask(guest: Booted, *arguments: str) -> Any:
-    """Return what a command prints as JSON."""
-    command = [PTLIVE, *arguments, "--gdb", guest.gdb, "--json"]
-    return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
 
 
 def test_every_access_is_predicted(guest: Booted) -> None:

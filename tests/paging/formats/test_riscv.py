@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from random import Random
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,56 +52,51 @@ class Case:
         return by_the_manual(self.hart, self.ram.qword, self.ram.base, va)
 
 
-def _flags() -> st.SearchStrategy[int]:
-    table = st.just(V)
-    leaf = st.integers(1, 127).map(lambda low: low << 1 | V)
-    high = st.sampled_from([0, 0, 0, 1 << 54, 1 << 60, 1 << 61, 2 << 61, 3 << 61, N])
-    odd = st.builds(lambda low, some: low << 1 | V | some, st.integers(0, 127), high)
-    return st.one_of(table, table, table, leaf, leaf, odd, st.just(0), st.just(R | W))
+def _flags(rng: Random) -> int:
+    page = rng.choice([R, R | W, X, R | X, R | W | X]) | rng.getrandbits(4) << 4
+    odd = rng.getrandbits(7) << 1 | rng.choice([0, 1 << 54, 1 << 60, 1 << 61, 2 << 61, 3 << 61, N])
+    return rng.choice([V, V, V | page, V | page, V | page, V | odd, page, 0])
 
 
-@st.composite
-def cases(draw: st.DrawFn) -> Case:
-    """Draw a few tables that refer to each other and to themselves, and pages of all kinds."""
-    hart = Hart(draw(st.sampled_from(sorted(LEVELS))), draw(st.booleans()), draw(st.booleans()))
-    base = draw(st.sampled_from([0, 0x8000_0000, (1 << 55) + FRAME]))
+def case_of(seed: int) -> Case:
+    """Make a few tables that refer to each other and to themselves, and pages of all kinds."""
+    rng = Random(seed)
+    hart = Hart(rng.choice(sorted(LEVELS)), rng.random() < 0.8, rng.random() < 0.8)
+    base = rng.choice([0, 0x8000_0000, (1 << 55) + FRAME])
     ram = PlainRam(FRAMES * FRAME, base)
-    frame = st.integers(0, FRAMES - 1).map(lambda n: (base >> 12) + n)
-    aligned = st.sampled_from([1 << 9, 3 << 18, 5 << 27, 1 << 36, (1 << 44) - 16, 8, 24, 9])
-    number = st.one_of(frame, frame, frame, aligned, st.integers(0, (1 << 44) - 1))
-    slot = st.one_of(st.sampled_from([0, 1, 15, 16, 255, 256, 511]), st.integers(0, 511))
-    used: list[int] = []
-    for _ in range(draw(st.integers(1, 24))):
-        index = draw(slot)
-        used.append(index)
-        place = base + draw(st.integers(0, FRAMES - 1)) * FRAME + 8 * index
-        ram.write(place, draw(_flags()) | draw(number) << 10)
-    if draw(st.booleans()):
-        first = draw(st.integers(0, 31)) * 16
-        value = draw(_flags()) | N | (draw(number) & ~15 | 8) << 10
-        ram.table(base + draw(st.integers(0, FRAMES - 1)) * FRAME)[first : first + 16] = value
-        used.append(first + draw(st.integers(0, 15)))
-    # Ways down through all tables, so that most cases have pages.
-    for n in range(draw(st.integers(0, FRAMES - 1))):
-        ram.write(
-            base + n * FRAME + 8 * draw(st.sampled_from(used)), V | (base >> 12) + n + 1 << 10
-        )
-    levels = LEVELS[hart.mode]
-    near = st.one_of(st.sampled_from(used), slot)
-    va = [
-        _address([draw(near) for _ in range(levels)], draw(st.integers(0, 4095)))
-        for _ in range(draw(st.integers(1, 20)))
-    ]
-    va.append(draw(st.integers(0, (1 << 64) - 1)))
-    return Case(hart, ram, va)
+    # Few indexes, so that addresses often find what is there.
+    hot = [rng.choice([0, 1, 15, 16, 255, 256, 511, rng.randrange(512)]) for _ in range(6)]
+    for _ in range(rng.randrange(1, 60)):
+        frame = (base >> 12) + rng.randrange(FRAMES)
+        aligned = rng.choice([1 << 9, 3 << 18, 5 << 27, 1 << 36, (1 << 44) - 16, 8, 24, 9])
+        number = rng.choice([frame, frame, frame, aligned, aligned, rng.getrandbits(44)])
+        place = base + rng.randrange(FRAMES) * FRAME + 8 * rng.choice(hot)
+        ram.write(place, _flags(rng) | number << 10)
+    if rng.getrandbits(1):
+        first = rng.choice(hot) // 16 * 16
+        value = R | V | rng.getrandbits(5) << 3 | N | (rng.getrandbits(44) & ~15 | 8) << 10
+        ram.table(base + rng.randrange(FRAMES) * FRAME)[first : first + 16] = value
+    # A way down through all tables, so that most cases have pages.
+    route = [rng.choice(hot) for _ in range(FRAMES)]
+    for n in range(FRAMES - 1):
+        ram.write(base + n * FRAME + 8 * route[n], V | (base >> 12) + n + 1 << 10)
+    va = [_address(rng, LEVELS[hart.mode], route, hot) for _ in range(40)]
+    return Case(hart, ram, [*va, rng.getrandbits(64)])
 
 
-def _address(indices: list[int], offset: int) -> int:
+def cases() -> st.SearchStrategy[Case]:
+    """Draw cases; what the numbers mean is no matter, and to draw each would take long."""
+    return st.integers(0, 1 << 64).map(case_of)
+
+
+def _address(rng: Random, levels: int, route: list[int], hot: list[int]) -> int:
+    """Return an address on the way down, or one that leaves it at some level."""
+    leaves_at = rng.randrange(levels)
     value = 0
-    for index in indices:
-        value = value << 9 | index
-    bits = 9 * len(indices) + 12
-    value = value << 12 | offset
+    for n in range(levels):
+        value = value << 9 | (route[n] if n < leaves_at else rng.choice(hot))
+    bits = 9 * levels + 12
+    value = value << 12 | rng.getrandbits(12)
     return value - (1 << bits) + (1 << 64) if value >> (bits - 1) else value
 
 
