@@ -199,6 +199,7 @@ void mailbox_init(void)
 	for (int i = 0; i < SPACES; i++) {
 		mm[i] = (struct mm_struct){ .pgd = table_alloc(), .levels = LEVELS };
 		box->root[i] = __pa(mm[i].pgd);
+		prepare_space(&mm[i]);
 	}
 	box->levels = LEVELS;
 	box->mixture = mixture;

@@ -67,8 +67,10 @@ void mailbox_init(void);
 void mailbox_serve(void);	/* one batch */
 void mailbox_trace(uint64_t what, uint64_t value);
 
-/* The machine's: an executed access, and another address space in CR3. */
+/* The machine's: an executed access, another address space in CR3, and what a new one needs. */
 struct result execute(const struct command *command);
 void load_space(uint64_t root);
+struct mm_struct;
+void prepare_space(struct mm_struct *mm);
 
 #endif

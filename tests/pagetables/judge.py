@@ -18,7 +18,7 @@ from ptlive.paging.paths import leaves
 from ptlive.paging.walk import walk
 from tests.pagetables import machine as m
 from tests.pagetables.machine import ENOMEM, TABLE_COUNT, Command, Machine, Result
-from tests.pagetables.model import Frames, OutOfFramesError, Page, Space
+from tests.pagetables.model import A, D, Frames, OutOfFramesError, Page, Space
 from tests.reference.levels import software_walk
 
 if TYPE_CHECKING:
@@ -39,13 +39,21 @@ def format_of(levels: int) -> Format:
 class Judge:
     """Machines that do the same, and what is known of them."""
 
-    def __init__(self, machines: Sequence[Machine], walk_every: int = 1) -> None:
+    def __init__(
+        self,
+        machines: Sequence[Machine],
+        walk_every: int = 1,
+        own: Callable[[Space], None] = lambda space: None,
+    ) -> None:
+        """Begin with spaces in which `own` has mapped what the machines map for themselves."""
         self.machines = machines
         self.levels = machines[0].levels
         assert {machine.levels for machine in machines} == {self.levels}
         self.format = format_of(self.levels)
         frames = Frames(TABLE_COUNT - 2)
         self.spaces = (Space(self.levels, frames), Space(self.levels, frames))
+        for space in self.spaces:
+            own(space)
         self.active = -1
         self.count = 0
         self._walk_every = walk_every
@@ -58,13 +66,16 @@ class Judge:
     def step(self, command: Command) -> None:
         """Do one command and judge it."""
         if command.op in (m.LOAD, m.STORE):
-            self._touch(command)
+            self.touch(command)
             return
+        self.prime(command)
         before = dict(self.spaces[self.active].pages) if self.active >= 0 else {}
-        results = [machine.one(command) for machine in self.machines]
+        expected = self._expect(command)
+        if command.op == m.SWITCH:
+            self.active = command.space
+        results = self.ask(command)
         for result in results[1:]:
             assert result == results[0], "the ways differ in what they say"
-        expected = self._expect(command)
         full = command.op == m.WALK and len(results[0].visits) == m.VISITS
         expected = ENOMEM if full else expected
         assert results[0].ret == expected, f"returned {results[0].ret}, not {expected}"
@@ -73,13 +84,18 @@ class Judge:
         assert results[0].tables == used, f"{results[0].tables} tables, not {used}"
         if command.op == m.WALK:
             self._visits(command, results[0])
-        if command.op == m.SWITCH:
-            self.active = command.space
-        else:
+        if command.op != m.SWITCH:
             self._flushes(command, before, results[0])
         self.count += 1
         if self.count % self._walk_every == 0:
             self.look()
+
+    def prime(self, command: Command) -> None:
+        """Prepare for a command, before the model has done it."""
+
+    def ask(self, command: Command) -> list[Result]:
+        """Have the machines do a command, when the model has; return what each says of it."""
+        return [machine.one(command) for machine in self.machines]
 
     def look(self) -> None:
         """Look at all tables of the last machine."""
@@ -154,7 +170,13 @@ class Judge:
     def _flushes(self, command: Command, before: dict[int, Page], result: Result) -> None:
         """Play through what the TLB holds: nothing that is wrong, and no flush in vain."""
         after = self.spaces[self.active].pages if self.active >= 0 else {}
-        changed = {va for va, page in before.items() if after.get(va) != page}
+        # Also what was split: it must not be in the TLB in two sizes.
+        changed = {
+            va
+            for va, page in before.items()
+            if not (now := after.get(va))
+            or (now.shift, *_known(now)) != (page.shift, *_known(page))
+        }
         # What is unmapped first is flushed, even if the very same comes back.
         replaced = command.op in (m.REMAP, m.COPY)
         again = {
@@ -176,10 +198,10 @@ class Judge:
         """Tell whether a page that is no longer as it was is translated otherwise somewhere."""
         space = self.spaces[self.active]
         now = space.pages_in(va, va + (1 << page.shift))
-        alike = [at for at, p in now if (p.pa - at, p.flags) == (page.pa - va, page.flags)]
+        alike = [at for at, p in now if _known(p, at) == _known(page, va)]
         return sum(1 << space.pages[at].shift for at in alike) < 1 << page.shift
 
-    def _touch(self, command: Command) -> None:
+    def touch(self, command: Command) -> None:
         """Do in memory what an MMU does at an access: A, and D if it writes."""
         write = command.op == m.STORE
         space = self.spaces[command.space]
@@ -211,6 +233,11 @@ class _Within:
             if page and page.shift == shift:
                 return va & -(1 << shift)
         return None
+
+
+def _known(page: Page, va: int = 0) -> tuple[int, int]:
+    """Return what the TLB knows of a page and must not keep: where it leads, and the rights."""
+    return (page.pa - va, page.flags & ~(A | D))
 
 
 def entry_of(page: Page) -> int:

@@ -68,20 +68,26 @@ def describe(command: Command) -> str:
 
 
 def operations(
-    seed: int, levels: int, count: int, places: list[int] | None = None
+    seed: int,
+    levels: int,
+    count: int,
+    places: list[int] | None = None,
+    frames: tuple[int, int] = (0, _PHYSICAL),
 ) -> Iterator[Command]:
-    """Yield so many commands; `places`: around which addresses, by default all anchors.
+    """Yield so many commands, in few places, so that they meet what others have left.
 
-    Most are in few places, so that they meet what others have left.
+    places: around which addresses, by default some of the anchors; frames: what may be mapped
     """
     chance = random.Random(seed)
     places = places or chance.sample(anchors(levels), 4)
     yield Command(m.SWITCH)
     for _ in range(count):
-        yield _operation(chance, levels, places)
+        yield _operation(chance, levels, places, frames)
 
 
-def _operation(chance: random.Random, levels: int, places: list[int]) -> Command:
+def _operation(
+    chance: random.Random, levels: int, places: list[int], frames: tuple[int, int]
+) -> Command:
     op = chance.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
     space = int(chance.random() < 0.25)
     if op == m.LIMIT:
@@ -99,7 +105,8 @@ def _operation(chance: random.Random, levels: int, places: list[int]) -> Command
     if op == m.REMAP:
         # Large pages fit if the frames lie as the addresses do; else there are many small ones.
         fits = chance.random() < 0.8 or end - start > _MANY
-        pa = chance.randrange(_PHYSICAL) & -(1 << shift)
+        low, high = frames
+        pa = max(chance.randrange(low, high), 1 << shift) & -(1 << shift)
         pa |= start % (1 << shift) if fits else chance.randrange(1 << shift) & -PAGE
         prot = model.P | rights | chance.choice(_TYPES) | chance.choice(_USED)
         return Command(op, start, end, space, pa=pa, prot=prot, max_shift=shift)

@@ -34,6 +34,11 @@ void load_space(uint64_t root)
 	flush_tlb_all();
 }
 
+/* Here nothing has to be mapped to go on. */
+void prepare_space(struct mm_struct *mm)
+{
+}
+
 void bug(const char *what)
 {
 	fprintf(stderr, "bug: %s\n", what);
