@@ -48,15 +48,10 @@ def main() -> None:
         session.delete(fault)
 
         va, root = session.evaluate("$cr2"), session.evaluate("$cr3")
-        code, instruction = (
-            session.evaluate("*(long *) $rsp"),
-            session.evaluate("*((long *) $rsp + 1)"),
-        )
+        code, instruction = (session.evaluate(f"*((long *) $rsp + {at})") for at in (0, 1))
         before = session.space().freeze()
         found = before.translate(va)
-        tell(
-            f"fault: error code {code:#x} at {va:#x}, by the instruction at {instruction:#x}", found
-        )
+        tell(f"fault: a write to {va:#x} by the instruction at {instruction:#x}", found)
         predicted = found.fault("user-write")
         assert predicted is not None
         print(f"the CPU said {code:#x}, the tables say {predicted.error_code:#x}")
