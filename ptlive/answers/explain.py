@@ -106,7 +106,7 @@ class _Explainer:
             text = f"the registers are those that the vCPU has now, at {self.registers['rip']:#x}"
             self.notes.append(("registers", text))
         code, cr2 = self._fault(frame)
-        self.space = self._root_of(code)
+        self.space = self._root_of(code, state)
         instruction = touches(self._read(rip, LONGEST), rip, state)
         reads_first = self._reads_first(instruction)
         judged = judge(instruction, state, self.space, self.controls, reads_first=reads_first)
@@ -241,19 +241,24 @@ class _Explainer:
         code = self.asked.error_code if frame is None else frame.error_code
         return code, cr2
 
-    def _root_of(self, code: int | None) -> AddressSpace:
-        """Return the space in which the fault was taken: of isolated pairs, the user's half."""
+    def _root_of(self, code: int | None, state: State) -> AddressSpace:
+        """Return the space that the CPU used: of isolated pairs, in user mode the user's half.
+
+        A root that the user has named is the one to look at.
+        """
         from ptlive.analysis.audit.isolation import partner_of  # seldom needed
 
         space = self.space
-        if code is None or not code & Fault.US:
+        user = state.cpl == 3 if code is None else bool(code & Fault.US)
+        named = space.origin != "cr3" and not space.origin.startswith("vcpu:")
+        if not user or named:
             return space
         root = int(space.root[0])
         partner = partner_of(space.format, space.memory, root)
         if partner is None or partner < root:
             return space
         text = (
-            f"{root:#x} is the kernel's root of an isolation pair: a user-mode access was "
+            f"{root:#x} is the kernel's root of an isolation pair: user-mode accesses were "
             f"translated by {partner:#x}, and that is looked at"
         )
         self.notes.append(("isolation", text))
