@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ptlive.analysis.aliases import aliases
 from ptlive.analysis.areas import area_of
-from ptlive.answers.spaces import PlainView, root_of
-from ptlive.gdb import points
+from ptlive.gdb import at_stop, points
 from ptlive.paging.walk import walk
 
 if TYPE_CHECKING:
@@ -50,11 +49,18 @@ class Armed:
 
     def __init__(self, prefix: str, wanted: Callable[[], bool], areas: tuple[Area, ...]) -> None:
         self._prefix, self._wanted, self._areas = prefix, wanted, areas
+        self._quietly = False
         self._made: dict[tuple[int, int], Point] = {}
         self._entries: dict[int, _Entry] = {}
 
-    def place(self, target: Target, space: AddressSpace, path: Sequence[Step]) -> None:
-        """Have stores into these entries stop the guest, as far as that can be."""
+    def place(
+        self, target: Target, space: AddressSpace, path: Sequence[Step], *, quietly: bool
+    ) -> None:
+        """Have stores into these entries stop the guest, as far as that can be.
+
+        quietly: without a command of gdb, see `at_stop.commands_wait`
+        """
+        self._quietly = quietly
         found = _aliases(target, space, path)
         writable = [[alias.va for alias in one.listed if alias.writable] for one in found]
         places = [va for one in writable for va in one]
@@ -87,6 +93,11 @@ class Armed:
         told += [str(point.number) for point in there[_TOLD:]]
         return ", ".join(told) + (f" ({lacking})" if lacking else "")
 
+    def as_json(self, lvl: int) -> dict[str, Any]:
+        """Return the same for JSON."""
+        there = [{"breakpoint": one.number, "va": hex(one.address)} for one in self.of(lvl)]
+        return {"watchpoints": there, "not_seen": self._entries.get(lvl, _NOTHING).lacking or None}
+
     @property
     def deleted(self) -> bool:
         """Whether there were some, and the user has deleted them all."""
@@ -118,7 +129,8 @@ class Armed:
         if point is None:
             name = re.sub(r"\W", "_", step.level.spec.lower())
             variable = f"{self._prefix}_{name}{f'_{n + 1}' if n else ''}"
-            point = points.make(variable, va, step.level.entry_size, self._wanted)
+            size = step.level.entry_size
+            point = points.make(variable, va, size, self._wanted, quietly=self._quietly)
             if point is not None:
                 self._made[step.lvl, n] = point
         elif point.is_valid():
@@ -133,8 +145,8 @@ class Armed:
 def _aliases(target: Target, space: AddressSpace, path: Sequence[Step]) -> list[Aliases]:
     """Look for the entries' addresses below the root, and below those that vCPUs use now."""
     fmt = space.format
-    used = (root_of(target, PlainView(space.vcpu, fmt.name), cpu) for cpu in target.cpus)
-    roots = np.array(sorted({int(space.root[0]), *filter(None, used)}), dtype=np.uint64)
+    used = at_stop.used_roots(target, fmt).values()
+    roots = np.array(sorted({int(space.root[0]), *used}), dtype=np.uint64)
     entries = np.array([step.entry_pa for step in path], dtype=np.uint64)
     size = fmt.level(1).entry_size
     return aliases(walk(fmt, target.memory, roots[:, None]), entries, size, MOST_ALIASES)

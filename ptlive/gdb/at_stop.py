@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
 import gdb
 
+from ptlive.answers.spaces import PlainView, space_at
 from ptlive.cli import inside
 from ptlive.cli.options import TargetOptions
 from ptlive.cli.tell import tell
 from ptlive.errors import PtliveError
 from ptlive.gdb.link import selected_vcpu
 from ptlive.gdb.output import output
+from ptlive.gdb.session import Session
 from ptlive.show.terminal import plain
 from ptlive.target import sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ptlive.gdb.session import Session
+    from ptlive.paging.format import Format
     from ptlive.space import AddressSpace
     from ptlive.target.attach import Target
 
@@ -43,22 +45,35 @@ class Hook(Protocol):
 
 
 @contextmanager
-def guest() -> Iterator[Target]:
-    """Look at gdb's guest for a `with` block, through the fastest way to its memory."""
-    debugger = inside.debugger()
-    assert debugger is not None
-    with debugger.hold() as target:
-        source = debugger.choose(target, sources.AUTO)
-        yield sources.with_source(target, source)
+def guest(*, quietly: bool = False) -> Iterator[Target]:
+    """Look at gdb's guest for a `with` block, through the fastest way to its memory.
+
+    quietly: without a command of gdb, so with the memory map as it was known
+    """
+    session = inside.debugger()
+    assert isinstance(session, Session)
+    with session.hold(known_map=quietly) as target:
+        yield sources.with_source(target, session.choose(target, sources.AUTO))
 
 
-def options(root: str | None) -> TargetOptions:
-    """Return the options that mean gdb's guest, its selected vCPU, and this root."""
+def commands_wait(event: gdb.StopEvent) -> bool:
+    """Tell whether a breakpoint that stopped the guest has commands, which are yet to be run.
+
+    python.c, execute_gdb_command: any command that we have gdb execute runs these first, and
+    they may let the guest run.
+    """
+    if not isinstance(event, gdb.BreakpointEvent):
+        return False
+    return any(not one.is_valid() or one.commands for one in event.breakpoints)
+
+
+def options(*root: str) -> TargetOptions:
+    """Return the options that mean gdb's guest, its selected vCPU, and these roots, or CR3."""
     return TargetOptions(
         guest=None,
         gdb=None,
         qmp=None,
-        root=(root,) if root else (),
+        root=root,
         vcpu=selected_vcpu(),
         format=None,
         pkru=None,
@@ -73,6 +88,17 @@ def named(space: AddressSpace) -> str:
     return f"root {address}" if space.origin == address else space.title
 
 
+def used_roots(target: Target, fmt: Format) -> dict[int, int]:
+    """Return by vCPU the root that each uses, of those that page as this format says."""
+    used = {}
+    for cpu in target.cpus:
+        with suppress(PtliveError):  # its paging is off
+            space = space_at(target, PlainView(cpu.vcpu), "cr3")
+            if space.format.name == fmt.name:
+                used[cpu.vcpu] = int(space.root[0])
+    return used
+
+
 class Stops:
     """Asks the hooks, in their order, at each stop."""
 
@@ -85,7 +111,10 @@ class Stops:
         if not hooks:
             return
         try:
-            with output((), from_tty=True), guest() as target:
+            # To know whether a terminal shows it may take a command, where width has no limit.
+            styled = gdb.parameter("width") is not None
+            quietly = commands_wait(event)
+            with output((), from_tty=styled), guest(quietly=quietly) as target:
                 for hook in hooks:
                     _ask(hook, event, target)
         except (PtliveError, gdb.error) as error:

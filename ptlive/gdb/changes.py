@@ -178,7 +178,7 @@ def changes(what: tuple[str, ...], root: str | None, as_json: bool) -> int:
     before = None if order or ranges or root else CHANGES.before
     if before is not None:
         root = hex(int(before.space.root[0]))
-    with connect(options(root)) as connection:
+    with connect(options(*filter(None, [root]))) as connection:
         (space,) = connection.spaces
         if before is None:
             kept = CHANGES.begin(space, ends(ranges), root)

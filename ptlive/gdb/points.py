@@ -81,23 +81,33 @@ _made: list[Point] = []
 _make: Callable[[], Point] | None = None
 
 
-def make(variable: str, address: int, size: int, wanted: Callable[[], bool]) -> Point | None:
+def make(
+    variable: str, address: int, size: int, wanted: Callable[[], bool], *, quietly: bool
+) -> Point | None:
     """Return a new watchpoint; None if gdb would not use hardware for it.
 
-    What gdb has to say of it is left out: there are many, and they are told together.
+    What gdb has to say of it is left out: there are many, and they are told together. Only a
+    command can be kept from printing. quietly: without any, see `at_stop.commands_wait`
     """
     global _make
-    _make = lambda: Point(variable, address, size, wanted)  # noqa: E731
-    gdb.execute(f"python __import__('sys').modules[{__name__!r}].make_it()", to_string=True)
-    point = _made.pop()
+
+    def make_it() -> Point:
+        return Point(variable, address, size, wanted)
+
+    if quietly:
+        point = make_it()
+    else:
+        _make = make_it
+        gdb.execute(f"python __import__('sys').modules[{__name__!r}].make_one()", to_string=True)
+        point = _made.pop()
     if point.is_hardware:
         return point
     point.delete()
     return None
 
 
-def make_it() -> None:
-    """Make the watchpoint that `make` wants; only inside of a command gdb can be kept quiet."""
+def make_one() -> None:
+    """Make the watchpoint that `make` wants, inside of a command."""
     assert _make is not None
     _made.append(_make())
 

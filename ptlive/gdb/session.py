@@ -74,9 +74,9 @@ class Session:
         return self._now().guest.running
 
     @contextmanager
-    def hold(self, qmp: Qmp | None = None) -> Iterator[Target]:
-        """See `Debugger.hold`."""
-        with self._now().guest.hold(qmp) as target:
+    def hold(self, qmp: Qmp | None = None, *, known_map: bool = False) -> Iterator[Target]:
+        """See `Debugger.hold`; known_map: do not ask for the memory map, by a command of gdb."""
+        with self._now().guest.hold(qmp, known_map=known_map) as target:
             yield target
 
     def choose(self, target: Target, wanted: str) -> Source:

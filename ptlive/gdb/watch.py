@@ -16,6 +16,7 @@ from ptlive.cli.tell import tell
 from ptlive.errors import PtliveError
 from ptlive.gdb.at_stop import options
 from ptlive.gdb.watched import Watched
+from ptlive.show.json import print_json
 from ptlive.show.terminal import print_lines, stdout
 
 if TYPE_CHECKING:
@@ -56,12 +57,9 @@ class Watches:
     def at_stop(self, event: gdb.StopEvent, target: Target) -> None:
         """See `Hook.at_stop`."""
         self.forget_deleted()
-        hit: set[gdb.Breakpoint] = set()
-        if isinstance(event, gdb.BreakpointEvent):
-            hit = set(event.breakpoints)
         _publish(None, None)
         for one in self.all:
-            change = one.at_stop(target, hit)
+            change = one.at_stop(event, target)
             if change is not None:
                 _publish(one, change)
 
@@ -96,8 +94,13 @@ def _publish(one: Watched | None, change: PathChange | None) -> None:
 @click.option("--root", type=ROOT, help="An address, cr3, vcpu:N or #N of roots. [default: cr3]")
 @click.option("--no-ad", is_flag=True, help="Not for changes of nothing but A and D bits.")
 @click.option("--delete", "deleted", multiple=True, metavar="N|all", help="Watch it no more.")
+@click.option("--json", "as_json", is_flag=True, help="Print what is watched as one JSON object.")
 def watch(
-    addresses: tuple[str, ...], root: str | None, no_ad: bool, deleted: tuple[str, ...]
+    addresses: tuple[str, ...],
+    root: str | None,
+    no_ad: bool,
+    deleted: tuple[str, ...],
+    as_json: bool,
 ) -> int:
     """Stop the guest when an entry on the path of an address changes; without one, list.
 
@@ -115,10 +118,11 @@ def watch(
         WATCHES.delete(which)
     WATCHES.forget_deleted()
     wanted = [_address(word) for word in addresses]
-    if wanted:
-        _add(wanted, root, marks=not no_ad)
-    elif not deleted:
-        _list(WATCHES.all)
+    made = _add(wanted, root, marks=not no_ad) if wanted else []
+    if as_json:
+        _print_json(made if wanted else WATCHES.all)
+    elif wanted or not deleted:
+        _print(made if wanted else WATCHES.all)
     return DONE
 
 
@@ -128,10 +132,11 @@ def _address(word: str) -> int:
     return NUMBER.convert(word, None, None)
 
 
-def _add(wanted: list[int], root: str | None, *, marks: bool) -> None:
+def _add(wanted: list[int], root: str | None, *, marks: bool) -> list[Watched]:
     if len(WATCHES.all) + len(wanted) > MOST_WATCHED:
         raise PtliveError(f"no more than {MOST_WATCHED} addresses are watched at once")
-    with connect(options(root)) as connection:
+    added = []
+    with connect(options(*filter(None, [root]))) as connection:
         (space,) = connection.spaces
         known = profile_of(connection, space, None, ProfileOptions())
         areas = known.areas if known else ()
@@ -147,11 +152,22 @@ def _add(wanted: list[int], root: str | None, *, marks: bool) -> None:
                 made.delete()
                 raise
             WATCHES.all.append(made)
-            print_lines(made.lines())
+            added.append(made)
+    return added
 
 
-def _list(watches: list[Watched]) -> None:
-    if not watches:
+def _print(watches: list[Watched]) -> None:
+    if not WATCHES.all:
         stdout().out("nothing is watched", highlight=False)
     for one in watches:
         print_lines(one.lines())
+
+
+def _print_json(watches: list[Watched]) -> None:
+    roots = {one.root: hex(one.root) for one in watches}
+    with connect(options(*roots.values())) as connection:
+        told = [
+            {"watches": [one.as_json() for one in watches if one.root == int(space.root[0])]}
+            for space in connection.spaces
+        ]
+        print_json(connection.envelope("watch", told))

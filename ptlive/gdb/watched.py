@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gdb
 import numpy as np
 
 from ptlive.analysis.path_change import path_change
-from ptlive.answers.spaces import cpu_of
 from ptlive.errors import PtliveError
 from ptlive.gdb import at_stop
 from ptlive.gdb.armed import Armed
@@ -17,6 +16,7 @@ from ptlive.gdb.link import selected_vcpu
 from ptlive.show import words
 from ptlive.show.path_change import entry_line, place, reach, reach_line
 from ptlive.show.terminal import columns
+from ptlive.show.translation import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,28 +74,29 @@ class Watched:
         """Delete its watchpoints."""
         self._armed.delete()
 
-    def arm(self, target: Target) -> None:
-        """Have stores into the entries of the path stop the guest."""
+    def arm(self, target: Target, *, quietly: bool = False) -> None:
+        """Have stores into the entries of the path stop the guest; quietly: see `Armed.place`."""
         self._placed = False
-        self._armed.place(target, self.space, self._known.path)
+        self._armed.place(target, self.space, self._known.path, quietly=quietly)
         self._placed = True
 
     def differs(self) -> bool:
         """Tell, at a hit, whether the guest is to stop for it."""
         try:
-            with at_stop.guest() as target:
+            with at_stop.guest(quietly=True) as target:
                 space = self._space(target)
                 return self._read(space) != self._bytes and self._counts(self._change(space))
         except (PtliveError, gdb.error):
             return True  # at the stop it is told why
 
-    def at_stop(self, target: Target, hit: set[gdb.Breakpoint]) -> PathChange | None:
-        """Print what changed since the last stop, and watch the path as it is now.
-
-        hit: what stopped the guest
-        """
+    def at_stop(self, event: gdb.StopEvent, target: Target) -> PathChange | None:
+        """Print what changed since the last stop, and watch the path as it is now."""
+        hit: set[gdb.Breakpoint] = set()
+        if isinstance(event, gdb.BreakpointEvent):
+            hit = set(event.breakpoints)
+        quietly = at_stop.commands_wait(event)
         if not self._placed:
-            self.arm(target)  # at the last stop that was interrupted
+            self.arm(target, quietly=quietly)  # at the last stop that was interrupted
         space = self._space(target)
         if self._read(space) == self._bytes:
             return None
@@ -110,7 +111,7 @@ class Watched:
             {step.entry_pa for step in one.path} for one in (change.before, change.after)
         )
         if before != after:
-            self.arm(target)
+            self.arm(target, quietly=quietly)
             if told:
                 for line in self._onwards(after - before):
                     print(line)
@@ -139,6 +140,13 @@ class Watched:
         ]
         yield from ("  " + line for line in columns(_HEADER, rows))
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the same for JSON."""
+        told = as_json(self._known)
+        for step in told["path"]:
+            step |= self._armed.as_json(step["level"])
+        return {"number": self.number, "marks": self.marks, **told}
+
     def _look(self, space: AddressSpace) -> Translation:
         return space.describe(space.translate(np.array([self.va], dtype=np.uint64)), 0, [])
 
@@ -166,10 +174,10 @@ class Watched:
                 how += f" (watchpoint {there[0].number} did not see it)"
             yield f"ptlive {self.title}, {how}: {entry_line(entry)}"
         yield f"  {reach_line(self.space.format, change)}"
-        cpu = cpu_of(target, selected_vcpu())
-        now = cpu.cr3 & self.space.format.root_mask
+        vcpu = selected_vcpu()
+        now = at_stop.used_roots(target, self.space.format).get(vcpu, self.root)
         if now != self.root:
-            yield f"  that is in {at_stop.named(self.space)}; vCPU {cpu.vcpu} uses {now:#x} now"
+            yield f"  that is in {at_stop.named(self.space)}; vCPU {vcpu} uses {now:#x} now"
 
     def _onwards(self, new: set[int]) -> Iterator[str]:
         """Yield by what the entries are watched that are new on the path."""

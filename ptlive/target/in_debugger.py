@@ -56,15 +56,16 @@ class DebuggedGuest:
             self._look_at_map()
 
     @contextmanager
-    def hold(self, qmp: Qmp | None = None) -> Iterator[Target]:
+    def hold(self, qmp: Qmp | None = None, *, known_map: bool = False) -> Iterator[Target]:
         """Look at the guest for a `with` block; whatever was changed is undone at its end.
 
-        qmp: a session with the same QEMU. Raises PtliveError when the connection is lost.
+        qmp: a session with the same QEMU; known_map: do not ask for the memory map again.
+        Raises PtliveError when the connection is lost.
         """
         with self._stub.held():
             journal = Journal(self._send)
             try:
-                yield self._target(journal, qmp)
+                yield self._target(journal, qmp, known_map=known_map)
             finally:
                 self._cache.drop()
                 if len(journal):
@@ -92,11 +93,12 @@ class DebuggedGuest:
             self._sources[wanted] = sources.choose(target, wanted, self.running)
         return self._sources[wanted]
 
-    def _target(self, journal: Journal, qmp: Qmp | None) -> Target:
+    def _target(self, journal: Journal, qmp: Qmp | None, *, known_map: bool = False) -> Target:
         stub = self._stub
         if qmp is not None:
             check_same(stub, qmp, self._address)
-        self._look_at_map()
+        if not known_map:
+            self._look_at_map()
         return Target(
             address=self._address,
             stub=stub,

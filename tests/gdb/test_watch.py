@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -208,6 +209,37 @@ def test_another_root_is_watched_whatever_cr3_is(guest: Guest, tables: Tables) -
     assert f"  that is in root {own:#x}; vCPU 1 uses {tables.root:#x} now" in told(said)
 
 
+def test_commands_of_a_watchpoint_find_what_changed_and_may_go_on(
+    guest: Guest, tables: Tables, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """They run when all is told, though what is told takes commands of gdb itself."""
+    script = tmp_path_factory.mktemp("commands") / "on_hit.gdb"
+    script.write_text(
+        "commands $bpnum\nsilent\n"
+        'printf "HIT %d %lx %lx\\n", $_pt_watch, $_pt_watch_old, $_pt_watch_new\n'
+        "continue\nend\n"
+    )
+    entry, value = tables.entry(1), tables.value(1)
+    said = gdb(
+        guest,
+        *tables.plant(),
+        f"ptlive watch {tables.va:#x}",
+        # The path's last entry has the last watchpoints, and its first address is in the first.
+        "python one = next(b for b in gdb.breakpoints() if b.expression.endswith('_pte'))",
+        "python gdb.set_convenience_variable('bpnum', one.number)",
+        f"source {script}",
+        *run("48 89 37 48 ff c6 48 89 37", entry, value & ~RW),  # mov; inc %rsi; mov
+        "p $_pt_watch",
+    )
+    # Bit 0 is P: it was set, and the increment carries into R/W.
+    changes = [(value, value & ~RW), (value & ~RW, (value & ~RW) + 1)]
+    assert re.findall(r"^HIT .*$", said, re.MULTILINE) == [
+        f"HIT 1 {old:x} {new:x}" for old, new in changes
+    ]
+    assert "Temporary breakpoint" in said
+    assert "$1 = 0\n" in said
+
+
 def test_watches_are_listed_and_deleted(guest: Guest, tables: Tables) -> None:
     va = tables.va
     said = gdb(
@@ -217,6 +249,7 @@ def test_watches_are_listed_and_deleted(guest: Guest, tables: Tables) -> None:
         f"ptlive watch {va:#x}",
         "echo ONE\\n",
         "ptlive watch --delete 1",
+        "ptlive watch --json",
         "ptlive watch",
         "info breakpoints",
         "echo TWO\\n",
@@ -230,6 +263,13 @@ def test_watches_are_listed_and_deleted(guest: Guest, tables: Tables) -> None:
     first, _, rest = said.partition("ONE\n")
     assert f"{va:#x} is watched already: watch 1" in first
     one, _, two = rest.partition("TWO\n")
+    told = json.loads(one[: one.index("\n}\n") + 2])["roots"]
+    (found,) = [watch for root in told for watch in root["result"]["watches"]]
+    assert (found["number"], found["va"]) == (2, f"{va + 0x1000:#018x}")
+    assert [int(step["entry_pa"], 16) for step in found["path"]][:-1] == [
+        tables.entry(level) for level in range(tables.levels, 1, -1)
+    ]
+    assert all(step["watchpoints"] for step in found["path"])
     assert f"watch 2 in root {tables.root:#x} (cr3): {va + 0x1000:#018x} -> no translation" in one
     assert "$_pt1_" not in one
     assert one.count(f"*$_pt2_{va + 0x1000:#x}_pte\n") == 1
