@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ptlive.analysis.areas import Area
+from ptlive.analysis.linear import read_linear
 from ptlive.analysis.linux.layout import FRAME, MODULES, MODULES_LAST
 from ptlive.errors import PtliveError
-from ptlive.paging.translate import translate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,23 +87,8 @@ class _Guest:
 
     def read(self, va: int, length: int) -> bytes | None:
         """Read bytes; None if one of their pages is not there."""
-        data = b""
-        while len(data) < length:
-            at = va + len(data)
-            piece = self._piece(at, min(length - len(data), FRAME - at % FRAME))
-            if piece is None:
-                return None
-            data += piece
-        return data
-
-    def _piece(self, va: int, length: int) -> bytes | None:
-        """Read bytes of one page."""
-        address = np.array([va % (1 << 64)], dtype=np.uint64)
-        found = translate(self.fmt, self.memory, self.root, address)
-        if not found.mapped[0]:
-            return None
-        data, valid = self.memory.read(found.pa, length)
-        return data[0].tobytes() if valid[0] else None
+        data = read_linear(self.fmt, self.memory, self.root, va, length)
+        return data if len(data) == length else None
 
     def number(self, va: int | None, length: int = 8) -> int | None:
         """Read a number at an address, if there is one."""
