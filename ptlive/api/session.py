@@ -40,8 +40,7 @@ class Session(Debugging, Shown):
     At its end, however it ends, breakpoints are gone, and the guest runs if it ran before, or is
     left stopped, where it is; a guard process sees to that even if this one, or gdb, is killed.
     Address spaces and guests that it gave are good until the guest runs on. No signal handler is
-    set, any thread may use it, one at a time; Ctrl-C
-    in `continue_` and its like stops the guest.
+    set, any thread may use it, one at a time; Ctrl-C in `continue_` and its like stops the guest.
 
     Entering raises PtliveError when there is no gdb, no stub, or somebody else holds it. Every
     method raises it when gdb refuses, and from then on when gdb or QEMU has ended.
