@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ptlive.analysis.aliases import aliases
 from ptlive.analysis.areas import area_of
+from ptlive.answers.spaces import with_partners
 from ptlive.gdb import at_stop, points
 from ptlive.paging.walk import walk
 
@@ -143,10 +145,14 @@ class Armed:
 
 
 def _aliases(target: Target, space: AddressSpace, path: Sequence[Step]) -> list[Aliases]:
-    """Look for the entries' addresses below the root, and below those that vCPUs use now."""
+    """Look for the entries' addresses below the root, and below those that vCPUs use now.
+
+    Of isolated page tables the kernel's half counts, which it changes to when it stores.
+    """
     fmt = space.format
-    used = at_stop.used_roots(target, fmt).values()
-    roots = np.array(sorted({int(space.root[0]), *used}), dtype=np.uint64)
+    used = {int(space.root[0]), *at_stop.used_roots(target, fmt).values()}
+    spaces = [replace(space, root=np.array([root], dtype=np.uint64)) for root in used]
+    roots = sorted({int(one.root[0]) for one in with_partners(spaces)})
+    graph = walk(fmt, space.memory, np.array(roots, dtype=np.uint64)[:, None])
     entries = np.array([step.entry_pa for step in path], dtype=np.uint64)
-    size = fmt.level(1).entry_size
-    return aliases(walk(fmt, target.memory, roots[:, None]), entries, size, MOST_ALIASES)
+    return aliases(graph, entries, fmt.level(1).entry_size, MOST_ALIASES)

@@ -77,7 +77,7 @@ class Watched:
     def arm(self, target: Target, *, quietly: bool = False) -> None:
         """Have stores into the entries of the path stop the guest; quietly: see `Armed.place`."""
         self._placed = False
-        self._armed.place(target, self.space, self._known.path, quietly=quietly)
+        self._armed.place(target, self._space(target), self._known.path, quietly=quietly)
         self._placed = True
 
     def differs(self) -> bool:
