@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _LMA = 1 << 10  # EFER.LMA
 _DESCRIPTOR, _L, _D = 8, 1 << 53, 1 << 54  # of a code segment (SDM vol. 3A figure 3-8, 5.2.1)
+_INT3 = b"\xcc"
 # What may stand before a handler pushes anything; Linux begins with some of these.
 _HARMLESS = frozenset({"endbr64", "endbr32", "nop", "clac", "cld"})
 _MOST_HARMLESS = 8
@@ -108,6 +109,11 @@ class _Explainer:
         code, cr2 = self._fault(frame)
         self.space = self._root_of(code, state)
         instruction = touches(self._read(rip, LONGEST), rip, state)
+        if instruction.data == _INT3 and self.target.accelerator.startswith("KVM"):
+            text = (
+                "INT3 may be a debugger's breakpoint: under KVM those stand in the guest's memory"
+            )
+            self.notes.append(("breakpoint", text))
         reads_first = self._reads_first(instruction)
         judged = judge(instruction, state, self.space, self.controls, reads_first=reads_first)
         fault = None

@@ -193,6 +193,12 @@ def test_registers_that_linux_keeps(guest: Told) -> None:
         explained(guest, pt_regs=VA + 2 * FRAME + 0x800)
 
 
+def test_a_breakpoint_in_memory_is_pointed_out(guest: Told) -> None:
+    guest.write(CODE * FRAME + 0x100, b"\xcc")
+    assert explained(guest).notes == ()
+    assert "debugger's breakpoint" in explained(guest, accelerator="KVM, unknown").notes[0][1]
+
+
 def test_without_a_monitor_it_says_what_it_does_not_know(guest: Told) -> None:
     guest.tells = False
     assert [code for code, _ in explained(guest).notes] == ["no-idt", "mode"]
