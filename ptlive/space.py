@@ -83,7 +83,8 @@ class AddressSpace:
         """
         if length == 1:
             return [None] * va.size
-        rest = [[piece for piece, _ in pieces(int(first), length)][1:] for first in va]
+        bits = self.format.address_bits
+        rest = [[one for one, _ in pieces(int(first), length, bits=bits)][1:] for first in va]
         return [self.translate(np.array(one, dtype=np.uint64)) if one else None for one in rest]
 
     def describe(

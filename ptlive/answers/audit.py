@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ptlive.analysis.audit.context import Context, Registers, Root
 from ptlive.errors import PtliveError
+from ptlive.paging import control
 from ptlive.space import TARGET_NAMES
 from ptlive.target.cpu import cpu_properties
 
@@ -42,6 +43,11 @@ def context_of(
     pairs: the other half of each isolated root, see `with_partners`; types: what the CPUs make
     of attributes, if that is known; registers: see `registers_of`
     """
+    fmt = group.spaces[0].format
+    if fmt.name in control.NESTED:
+        raise PtliveError(
+            f"an audit judges a system by its own tables, and {fmt.name} is a hypervisor's for it"
+        )
     number = {int(space.root[0]): at for at, space in enumerate(group.spaces)}
     roots = []
     for space in group.spaces:

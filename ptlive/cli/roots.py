@@ -17,7 +17,8 @@ from ptlive.cli.options import TargetOptions, target_options
 from ptlive.cli.tell import tell_changes, tell_notes
 from ptlive.errors import PtliveError
 from ptlive.paging import control
-from ptlive.paging.cr3 import take_apart
+from ptlive.paging.cr3 import CR3_ADDRESS, take_apart
+from ptlive.paging.formats import pae
 from ptlive.show import roots as show
 from ptlive.show import words
 from ptlive.show.json import print_json
@@ -90,7 +91,9 @@ def _vcpu(
     """Return what is told of one vCPU."""
     root = root_of(guest, options, cpu)
     listed = next((one for one in found.roots if one.root == root), None)
-    parts = take_apart(cpu.cr3, cpu.cr4, cpu.maxphyaddr)
+    used = control.mode(cpu.cr0, cpu.cr4, cpu.efer)
+    low = pae.ROOT_MASK if used == "PAE paging" else CR3_ADDRESS
+    parts = take_apart(cpu.cr3, cpu.cr4, cpu.maxphyaddr, low)
     half = None
     if listed is not None and listed.partner is not None:
         half = "user" if listed.kind == judge.USER_HALF else "kernel"
@@ -103,7 +106,7 @@ def _vcpu(
         "pcid": parts.pcid,
         "flags": list(parts.flags),
         "half": half,
-        "format": control.mode(cpu.cr0, cpu.cr4, cpu.efer),
+        "format": used,
         "state": "halted" if cpu.halted else mode,
     }
 

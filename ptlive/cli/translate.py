@@ -84,7 +84,9 @@ def translate(
     for space, translations, rest, names_of in rows:
         found = [space.describe(translations, row, kinds, rest) for row in range(va.size)]
         complete &= all(one.pa is not None for one in found)
-        refused |= {(one.va, space.format.name) for one in found if not one.path}
+        refused |= {
+            (one.va, space.format.name, space.format.outside) for one in found if not one.path
+        }
         if target.json:
             torn = changes.entries if changes else None
             told = [show.as_json(one, torn) for one in found]
@@ -106,8 +108,8 @@ def translate(
         print_json(connection.envelope("translate", results, changes=changes))
     elif changes:
         tell_changes(changes)
-    for address, name in sorted(refused):
-        tell(f"{address:#x} is not canonical in {name}")
+    for address, name, outside in sorted(refused):
+        tell(f"{address:#x} {outside} in {name}")
     if refused:
         return FAILED
     return FOUND if check and not complete else DONE

@@ -189,8 +189,10 @@ def _check(translations: Translations, controls: Controls, kind: AccessKind) -> 
         code |= np.uint32(Fault.ID)
 
     vector = np.where(fails, np.uint8(PAGE_FAULT), np.uint8(ALLOWED))
-    # A non-canonical address never reaches paging: #GP(0), SDM vol. 1 3.3.7.1.
-    vector[translations.kind == NOT_TRANSLATED] = GENERAL_PROTECTION
+    # A non-canonical address never reaches paging: #GP(0), SDM vol. 1 3.3.7.1. An address of
+    # more than 32 bits is none that a CPU in the modes of 32 bits could name.
+    outside = GENERAL_PROTECTION if fmt.address_bits == 64 else UNPREDICTABLE
+    vector[translations.kind == NOT_TRANSLATED] = outside
     # PKRU decides whether an allowed access faults, and the PK bit of one that faults.
     vector[(translations.kind == Kind.UNREADABLE) | key_open] = UNPREDICTABLE
     code[vector != PAGE_FAULT] = 0
@@ -218,15 +220,15 @@ def _key_denies(translations: Translations, pkru: int, write: bool) -> Bool:
     return denies
 
 
-def pieces(va: int, length: int, page: int = 1 << 12) -> list[tuple[int, int]]:
+def pieces(va: int, length: int, page: int = 1 << 12, bits: int = 64) -> list[tuple[int, int]]:
     """Split an access of `length` bytes at `va` where it may cross a page.
 
-    Returns (va, length) in address order, modulo 2**64. The CPU reports the
+    Returns (va, length) in address order, modulo 2**bits. The CPU reports the
     first piece that fails; CR2 is then that piece's address.
     """
     result = []
     while length > 0:
         size = min(length, page - va % page)
         result.append((va, size))
-        va, length = (va + size) % (1 << 64), length - size
+        va, length = (va + size) % (1 << bits), length - size
     return result

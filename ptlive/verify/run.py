@@ -224,6 +224,11 @@ def _ask_info_tlb(
     progress: Callable[[str, int, int], None],
 ) -> None:
     """Ask for all that `info tlb` prints, and hold it against the walk."""
+    if not space.format.name.startswith("x86-64"):
+        # Of a 4M page it prints neither the size nor what PSE-36 adds, of PAE's XD a part of pa.
+        raise PtliveError(
+            f"info tlb is held against 4 and 5 levels, not against {space.format.name}"
+        )
     progress(info_tlb.ORACLE, 0, graph.reached(Kind.LEAF))
     with ExitStack() as stack:
         qmp = target.qmp

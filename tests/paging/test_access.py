@@ -260,6 +260,10 @@ def test_a_long_access_faults_with_its_first_piece_that_does(
         assert outcome.cr2 in (None, parts[first][0])
 
 
+def test_in_32_bits_an_access_wraps_at_4g() -> None:
+    assert pieces(0xFFFF_FFFE, 4, bits=32) == [(0xFFFF_FFFE, 2), (0, 2)]
+
+
 def test_other_pkru_are_only_for_rules_that_have_keys() -> None:
     assert Controls(pke=True, pkru=None).with_pkru(7) == Controls(pke=True, pkru=7)
     rules = AccessRules()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ptlive.paging.control import CR4
 from ptlive.paging.cr3 import take_apart
+from ptlive.paging.formats import pae
 
 
 def test_with_pcids_the_low_bits_are_one() -> None:
@@ -13,6 +14,10 @@ def test_with_pcids_the_low_bits_are_one() -> None:
 def test_without_pcids_the_low_bits_are_flags() -> None:
     plain = take_apart(0x1234_501D, 0, 40)
     assert (plain.pcid, plain.flags) == (None, ("bit 0", "bit 2", "PWT", "PCD"))
+
+
+def test_with_pae_the_root_table_has_32_bytes() -> None:
+    assert take_apart(0x24_D2E8, CR4.PAE, 40, pae.ROOT_MASK).flags == ("PWT",)
 
 
 def test_high_bits_have_names_where_they_have_a_meaning() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ptlive.access_kind import ACCESS_KINDS
 from ptlive.arrays import u64
-from ptlive.paging.access import ALLOWED, UNPREDICTABLE, check
+from ptlive.paging.access import ALLOWED, UNPREDICTABLE, Controls, check
 from ptlive.paging.format import Kind
 from ptlive.paging.graph import HOLES
 from ptlive.paging.translate import translate
@@ -19,6 +19,7 @@ from tests.reference import narrow, sdm
 from tests.reference.rights import judge
 
 LAST = (1 << 32) - 1
+READ = ACCESS_KINDS["supervisor-read"]
 
 
 @settings(max_examples=60)
@@ -80,5 +81,7 @@ def test_all_kinds_of_access_end_as_in_the_reference(
 def test_no_address_beyond_32_bits_is_translated(case: NarrowCase) -> None:
     beyond = u64(1 << 32, 0xFFFF_8000_0000_0000, (1 << 64) - 1)
     assert not translate(case.fmt, case.ram, u64(case.root), beyond).mapped.any()
+    verdict = check(translate(case.fmt, case.ram, u64(case.root), beyond), Controls(), READ)
+    assert verdict.vector.tolist() == [UNPREDICTABLE] * 3  # no such access can be made
     graph = walk(case.fmt, case.ram, u64(case.root), (beyond[:1], beyond[-1:]))
     assert graph.reached(*Kind) == 0

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 NAME = "pae"
 ADDRESS_BITS = 32
+ROOT_MASK = ones(5, ADDRESS_BITS)
 OUTSIDE = "has more than the 32 bits of a linear address"
 
 # Table 4-8: a PDPTE has neither R/W nor U/S, they are reserved, and denies nothing.
@@ -58,7 +59,7 @@ def make(
         name=NAME,
         levels=(page_table, directory, _pointers(maxphyaddr, accessed)),
         windows=(Window(0, ones(0, ADDRESS_BITS)),),
-        root_mask=ones(5, ADDRESS_BITS),
+        root_mask=ROOT_MASK,
         present=Match(PRESENT, PRESENT),
         rights=RIGHTS,
         outside=OUTSIDE,
