@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from typing import TYPE_CHECKING
 
 import pytest
 
 import ptlive
+from ptlive.target import launch, running
 from tests.pytest_plugin import tables
 from tests.tinyos import tinyos
 
@@ -19,11 +19,21 @@ if TYPE_CHECKING:
 
 __all__ = ["tinyos"]
 
-# The entry point is there once this version is installed.
-LOADED = importlib.metadata.entry_points(group="pytest11", name="ptlive")
-_PLUGIN = () if LOADED else ("-p", "ptlive.pytest_plugin")
 # Its import takes as long as all the rest of a small suite.
 _QUICK = ("-p", "no:hypothesispytest", "-p", "no:cacheprovider")
+
+
+@pytest.fixture(autouse=True)
+def _only_their_guests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keep each test's guests apart from others', and see that it leaves none."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    yield
+    left = running.guests()
+    for guest in left:
+        launch.stop(guest)
+    assert left == []
 
 
 @pytest.fixture
@@ -52,6 +62,6 @@ def suite(
         strict = "addopts = --strict-markers --strict-config\nfilterwarnings = error"
         pytester.makeini(f"[pytest]\n{strict}\n{ini}\n")
         pytester.makepyfile(source)
-        return pytester.runpytest_subprocess(*_PLUGIN, *_QUICK, *arguments, timeout=60)
+        return pytester.runpytest_subprocess(*_QUICK, *arguments, timeout=60)
 
     return run

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 import ptlive.pytest_plugin
-from tests.pytest_plugin.conftest import LOADED
 from tests.tinyos import TINYOS, build
 
 pytestmark = pytest.mark.qemu
@@ -37,8 +36,7 @@ def project(tmp_path: Path) -> Path:
 
 def run(folder: Path, *arguments: str) -> list[str]:
     """Run the page's suite; return the lines that it printed."""
-    plugin = () if LOADED else ("-p", "ptlive.pytest_plugin")
-    command = [sys.executable, "-m", "pytest", *plugin, "-p", "no:hypothesispytest", *arguments]
+    command = [sys.executable, "-m", "pytest", "-p", "no:hypothesispytest", *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100)
     return done.stdout.splitlines()
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.pytest_plugin.conftest import LOADED
 from tests.tinyos import TINYOS, build
 
 if TYPE_CHECKING:
@@ -23,16 +22,17 @@ TEXT = "map_image(text_start, rodata_start, EXECUTE);"
 
 def suite(folder: Path, *arguments: str) -> str:
     """Run the example's own suite; return what it printed."""
-    plugin = () if LOADED else ("-p", "ptlive.pytest_plugin")
-    command = [sys.executable, "-m", "pytest", *plugin, "-p", "no:hypothesispytest", *arguments]
+    command = [sys.executable, "-m", "pytest", "-p", "no:hypothesispytest", *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100)
     assert done.stderr == ""
     return done.stdout
 
 
 @pytest.fixture
-def example(tmp_path: Path) -> Path:
-    """A copy of the example, not built yet."""
+def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the example, not built yet; its guests are apart from others'."""
+    (tmp_path / "run").mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
     folder = tmp_path / "os"
     shutil.copytree(TINYOS, folder, ignore=shutil.ignore_patterns("build", "__pycache__"))
     return folder
