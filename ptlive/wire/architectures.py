@@ -66,8 +66,15 @@ AARCH64 = Architecture(
         *("MAIR_EL1", "cpsr"),
     ),
 )
+PPC64 = Architecture(
+    "ppc64",
+    frozenset({"pc", "msr", "ptcr", "lpcr", "pid"}),
+    pc="pc",
+    apart=("ptcr", "lpcr", "lpidr", "pid", "amr", "iamr", "msr"),
+    status="msr",
+)
 
-ARCHITECTURES = (X86_64, RISCV64, AARCH64)
+ARCHITECTURES = (X86_64, RISCV64, AARCH64, PPC64)
 
 
 def architecture_of(registers: Collection[str]) -> Architecture:

@@ -52,6 +52,7 @@ class Machine:
     """A QEMU machine, and the compiler for its guest.
 
     chosen: where the guest's word `chosen` lies; big: whether it is big-endian
+    made: what QEMU boots, of what is built
     """
 
     folder: str
@@ -60,6 +61,7 @@ class Machine:
     options: tuple[str, ...]
     chosen: int
     big: bool = False
+    made: str = "guest.elf"
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def built(machine: Machine) -> Path:
             if os.environ.get("CI"):
                 pytest.fail(reason)
             pytest.skip(reason)
-    made = f"{machine.folder}/build/guest.elf"
+    made = f"{machine.folder}/build/{machine.made}"
     with (FOLDER / "Makefile").open() as lock:
         # Other workers may want it, too.
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ptlive.paging.architectures import aarch64, riscv64, x86_64
+from ptlive.paging.architectures import aarch64, ppc64, riscv64, x86_64
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,4 +16,5 @@ PAGING: dict[str, Callable[[Facts, Wanted], Paging]] = {
     "x86-64": x86_64.paging,
     "riscv64": riscv64.paging,
     "aarch64": aarch64.paging,
+    "ppc64": ppc64.paging,
 }
