@@ -184,6 +184,7 @@ class Judge:
             for va, page in before.items()
             if replaced and va < command.end and va + (1 << page.shift) > command.start
         }
+        self._frees(command, result)
         flushed = [value for what, value in result.events if what == m.FLUSH_ONE]
         everything = any(what == m.FLUSH_ALL for what, _ in result.events)
         dropped = {page for page in map(_Within(before), flushed) if page is not None}
@@ -193,6 +194,17 @@ class Judge:
         assert dropped <= changed | again, (
             f"flushed for nothing: {sorted(map(hex, dropped - changed - again))}"
         )
+
+    def _frees(self, command: Command, result: Result) -> None:
+        """Hold the order: the MMU forgets a table before its frame may be used again."""
+        emptied = 1 - command.space if command.op == m.COPY else command.space
+        kinds = [what for what, _ in result.events]
+        flushes = [at for at, what in enumerate(kinds) if what in (m.FLUSH_ONE, m.FLUSH_ALL)]
+        made = {value for what, value in result.events if what == m.TABLE_ALLOC}
+        for at, (what, table) in enumerate(result.events):
+            if emptied == self.active and what == m.TABLE_FREE and table not in made:
+                assert flushes, f"the table at {table:#x} was free before it was flushed"
+                assert flushes[0] < at, f"the table at {table:#x} was free before it was flushed"
 
     def _differs(self, va: int, page: Page) -> bool:
         """Tell whether a page that is no longer as it was is translated otherwise somewhere."""

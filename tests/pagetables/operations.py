@@ -81,12 +81,20 @@ def operations(
     chance = random.Random(seed)
     places = places or chance.sample(anchors(levels), 4)
     yield Command(m.SWITCH)
+    recent: list[tuple[int, int]] = []
     for _ in range(count):
-        yield _operation(chance, levels, places, frames)
+        command = _operation(chance, levels, places, frames, recent)
+        if command.op == m.REMAP:
+            recent = [*recent[-5:], (command.start, command.end)]
+        yield command
 
 
 def _operation(
-    chance: random.Random, levels: int, places: list[int], frames: tuple[int, int]
+    chance: random.Random,
+    levels: int,
+    places: list[int],
+    frames: tuple[int, int],
+    recent: list[tuple[int, int]],
 ) -> Command:
     op = chance.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
     space = int(chance.random() < 0.25)
@@ -97,6 +105,8 @@ def _operation(
         return Command(op, space=space)
     shift = chance.choices((12, 21, 30), (5, 3, 2))[0]
     start, end = _range(chance, levels, places, shift if op == m.REMAP else None)
+    if op != m.REMAP and recent and chance.random() < 0.4:
+        start, end = chance.choice(recent)  # the whole of what was mapped, as it was
     if op in (m.LOAD, m.STORE):
         return Command(op, chance.randrange(start, end) & ~7, space=space)
     rights = chance.choice(_RIGHTS)

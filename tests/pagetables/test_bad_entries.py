@@ -29,8 +29,15 @@ def entry_pa(machine: m.Machine, va: int, lvl: int) -> int:
     return table + (va >> (12 + 9 * lvl) & 511) * 8
 
 
-@pytest.mark.parametrize("levels", [3, 4, 5])
-@pytest.mark.parametrize("bad", [0x5000 | P | RW | PWT, 0x5000 | RW, P | RW | PS | 1 << 30])
+@pytest.mark.parametrize(
+    ("levels", "bad"),
+    [
+        (3, 0x5000 | P | RW | PWT),
+        (5, 0x5000 | P | RW | PWT),
+        (5, 0x5000 | RW),
+        (5, P | RW | PS | 1 << 30),
+    ],
+)
 def test_a_bad_entry(programs: Programs, levels: int, bad: int) -> None:
     for op in OPERATIONS:
         for lvl in range(1, levels):

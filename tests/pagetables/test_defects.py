@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from tests.pagetables import machine as m
 from tests.pagetables.live import FRAMES, LiveJudge, booted, harmless
 from tests.pagetables.machine import SOURCE, Command, make
 from tests.pagetables.operations import HUGE, operations
-from tests.pagetables.trial import NEW, OLD, judge, shrunk
+from tests.pagetables.trial import NEW, OLD, judge, shrunk, trial
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.pagetables.conftest import Programs
 
 
 class Defect(NamedTuple):
@@ -37,10 +40,19 @@ DEFECTS = (
     Defect(
         "new/copy.c", "	entry &= ~_PAGE_RW;\n	*to = entry", "	*to = (entry & ~_PAGE_RW)"
     ),
-    Defect("new/remap.c", "		pt_unmap(&tlb, addr, end);", "		;"),
+    Defect("new/remap.c", "		pt_unmap(&tlb, addr, end);", "		(void)0;"),
     Defect("new/protect.c", "~_PAGE_PROT_MASK", "~(_PAGE_PROT_MASK | _PAGE_DIRTY)"),
     Defect("mm/mmu_gather.c", "	if (!tlb->pages)\n", "	if (false)\n"),
 )
+
+
+# A copy of nothing leaves tables with nothing in them, and these are all that is unmapped then.
+EMPTY_TABLES = [
+    Command(m.REMAP, 0, 0x1000, pa=0x5000, prot=1),
+    Command(m.COPY, 0x2000, 0x4000),
+    Command(m.SWITCH, space=1),
+    Command(m.UNMAP, 0x2000, 0x4000, space=1),
+]
 
 
 def planted(folder: Path, defect: Defect) -> Path:
@@ -60,12 +72,15 @@ def found(folder: Path, defect: Defect) -> list[Command]:
     names = [str(folder / "5" / name) for name in (OLD, NEW)]
     out = make(folder, 5, *names, source=planted(folder, defect))
     programs = [out / OLD, out / NEW]
-    for seed in range(10):
-        commands = list(operations(seed, 5, 150))
+    for commands in (EMPTY_TABLES, *(list(operations(seed, 5, 150)) for seed in range(10))):
         done, wrong = judge(programs, commands, walk_every=10)
         if wrong:
             return shrunk(programs, commands[:done])
     raise AssertionError("not found")
+
+
+def test_tables_that_were_empty_already(programs: Programs) -> None:
+    trial(programs(5), EMPTY_TABLES)
 
 
 @pytest.mark.parametrize("defect", DEFECTS[:2], ids=lambda defect: defect.file)

@@ -48,7 +48,7 @@ def judge_guests(folder: Path, levels: int, seeds: range, count: int, walk_every
 @pytest.mark.qemu
 @pytest.mark.parametrize("levels", [4, 5])
 def test_random_operations(tmp_path: Path, levels: int) -> None:
-    judge_guests(tmp_path, levels, range(1, 2), 120, walk_every=10)
+    judge_guests(tmp_path, levels, range(1, 2), 80, walk_every=10)
 
 
 @pytest.mark.qemu

@@ -50,6 +50,7 @@ def test_all_mixtures_do_the_same(tmp_path: Path) -> None:
     all_alike(tmp_path, 5, 300, seed=11)
 
 
+@pytest.mark.long
 def test_an_operation_is_taken_over_by_a_setting(tmp_path: Path) -> None:
     out = make(tmp_path, 4, "host", "CONFIG_PT_PTR_UNMAP=y", "CONFIG_PT_PTR_WALK=y")
     assert [path.name for path in out.glob("host-*")] == ["host-uw"]

@@ -35,7 +35,7 @@ def test_random_operations(patched: Path) -> None:
     trial(built(patched, 6, OLD, NEW), operations(3, 6, 150), walk_every=5)
 
 
-@pytest.mark.parametrize("levels", [3, 5])
+@pytest.mark.parametrize("levels", [3, pytest.param(5, marks=pytest.mark.long)])
 def test_the_patched_ways_are_what_they_were(
     patched: Path, programs: Programs, levels: int
 ) -> None:
