@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 MOST_WATCHED = 64
 # What scripts and conditions find of the change that was told last; void where none was.
 _VARIABLES = ("va", "level", "entry", "old", "new")
+# A watch sees the stores of instructions (softmmu/physmem.c, cpu_check_watchpoint).
+_BESIDE = (
+    "all entries are compared at each stop, too: A and D bits that the MMU sets, and what "
+    "devices write, stop nothing"
+)
 
 
 class Watches:
@@ -153,6 +158,8 @@ def _add(wanted: list[int], root: str | None, *, marks: bool) -> list[Watched]:
                 raise
             WATCHES.all.append(made)
             added.append(made)
+    if len(WATCHES.all) == len(added):
+        _publish(None, None)  # so that a condition may ask before the first stop
     return added
 
 
@@ -161,6 +168,8 @@ def _print(watches: list[Watched]) -> None:
         stdout().out("nothing is watched", highlight=False)
     for one in watches:
         print_lines(one.lines())
+    if watches:
+        stdout().out(_BESIDE, highlight=False)
 
 
 def _print_json(watches: list[Watched]) -> None:
