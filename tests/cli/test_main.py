@@ -152,7 +152,7 @@ def test_a_signal_ends_it_with_the_shells_status(
         [*PROGRAM, "map", "--gdb", stub.address], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     deadline = time.monotonic() + 20
-    while b"ptlive.target.guard_process" not in _children(child.pid):
+    while b"guard_process" not in _children(child.pid):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     time.sleep(0.2)
