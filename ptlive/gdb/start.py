@@ -7,6 +7,7 @@ import gdb
 from ptlive.cli import inside
 from ptlive.gdb import aliases, at_stop, changes, commands, functions, watch
 from ptlive.gdb.session import Session
+from ptlive.paging import compiled
 from ptlive.target import process
 
 
@@ -15,6 +16,9 @@ def start() -> None:
     if inside.debugger() is not None:
         return
     process.signals_are_ours = False
+    # Thousands of stops come to as many entries as a library of 130 MB is worth, which would
+    # then be loaded at one of them: each by itself is small.
+    compiled.unload()
     session = Session()
     inside.enter(session)
     events = gdb.events

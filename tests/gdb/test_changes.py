@@ -211,7 +211,7 @@ def test_what_fails_at_a_stop_stands_in_nobodys_way(guest: Guest, tables: Tables
 @pytest.mark.long
 def test_thousands_of_stops_take_no_more_memory(guest: Guest, tables: Tables) -> None:
     size = "python print('SIZE', int(open('/proc/self/statm').read().split()[1]) * 4)"
-    steps = "python for _ in range(1000): gdb.execute('stepi', to_string=True)"
+    steps = "python for _ in range(600): gdb.execute('stepi', to_string=True)"
     said = gdb(
         guest,
         *tables.plant(),
