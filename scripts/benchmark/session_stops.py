@@ -3,20 +3,25 @@
     python -m scripts.benchmark.session_stops [--stops N] [--memory gdb]
 
 The bundled menu guest ends in a loop; a breakpoint there stops it again and again, and at each
-stop an address is translated. Told are the medians of the first and the last tenth of the stops,
-the CPU time of this process and gdb in both, which other work on the machine changes less, their
-ratios, and by how much both processes have grown from the end of the first tenth on.
+stop an address is translated. The last tenth of the stops takes turns with the first ones of a
+fresh session with another such guest: whatever else the machine does slows both alike. Told are
+the medians of both and their ratio, and by how much this process and gdb have grown from the end
+of the first tenth to the beginning of the last.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import time
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import ptlive
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def resident(pid: int | str) -> int:
@@ -25,29 +30,22 @@ def resident(pid: int | str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
 
 
-def used(pid: int) -> float:
-    """Return the CPU time of a process so far, in seconds (proc(5): fields 14 and 15)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def measure(stops: int, memory: str) -> tuple[list[float], list[float], int, int]:
-    """Return of each stop the seconds, and the CPU time at its end; how both grew, in KB."""
-    seconds, spent = [], []
+@contextmanager
+def looping(memory: str) -> Iterator[ptlive.Session]:
+    """Yield a session with a guest that comes to a breakpoint again and again."""
     with ptlive.launch("menu") as guest, ptlive.Session(guest.gdb, memory=memory) as session:
-        gdb = session.gdb_pid
         session.breakpoint(session.evaluate("$rip"))
-        before = (0, 0)
-        for number in range(stops):
-            if number == max(stops // 10, 1):
-                before = (resident("self"), resident(gdb))
-            begun = time.perf_counter()
-            stop = session.continue_(timeout=30)
-            found = session.space().translate(stop.rip)
-            seconds.append(time.perf_counter() - begun)
-            spent.append(time.process_time() + used(gdb))
-            assert found.pa is not None
-        return seconds, spent, resident("self") - before[0], resident(gdb) - before[1]
+        yield session
+
+
+def one_stop(session: ptlive.Session) -> float:
+    """Let the guest run to its next stop and translate an address; return the seconds."""
+    begun = time.perf_counter()
+    stop = session.continue_(timeout=60)
+    found = session.space().translate(stop.rip)
+    seconds = time.perf_counter() - begun
+    assert found.pa is not None
+    return seconds
 
 
 def main() -> None:
@@ -56,15 +54,20 @@ def main() -> None:
     parser.add_argument("--stops", type=int, default=10_000)
     parser.add_argument("--memory", default="auto", help="what memory is read through")
     asked = parser.parse_args()
-    seconds, spent, ours, gdbs = measure(asked.stops, asked.memory)
     tenth = max(asked.stops // 10, 1)
-    first, last = (statistics.median(some) for some in (seconds[:tenth], seconds[-tenth:]))
-    print(f"{asked.stops} stops in {sum(seconds):.1f} s")
-    print(f"median of the first {tenth}: {first * 1e3:.2f} ms, of the last: {last * 1e3:.2f} ms")
-    cpu = [spent[at] - spent[at - tenth] for at in (2 * tenth - 1, -1)]
-    print(f"CPU time of the second {tenth}: {cpu[0]:.2f} s, of the last: {cpu[1]:.2f} s")
-    print(f"ratios {last / first:.3f}, {cpu[1] / cpu[0]:.3f} of CPU time")
-    print(f"grown by {ours} KB, gdb by {gdbs} KB")
+    with looping(asked.memory) as session:
+        for _ in range(tenth):
+            one_stop(session)
+        before = resident("self"), resident(session.gdb_pid)
+        for _ in range(asked.stops - 2 * tenth):
+            one_stop(session)
+        grown = resident("self") - before[0], resident(session.gdb_pid) - before[1]
+        with looping(asked.memory) as fresh:
+            pairs = [(one_stop(fresh), one_stop(session)) for _ in range(tenth)]
+    first, last = (statistics.median(some) for some in zip(*pairs, strict=True))
+    print(f"median of {tenth} stops of a fresh session: {first * 1e3:.2f} ms")
+    print(f"of one after {asked.stops - tenth}, by turns: {last * 1e3:.2f} ms")
+    print(f"ratio {last / first:.3f}; grown by {grown[0]} KB, gdb by {grown[1]} KB")
 
 
 if __name__ == "__main__":
