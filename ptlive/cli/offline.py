@@ -7,7 +7,7 @@ import click
 from ptlive.analysis.linux.absent import explain
 from ptlive.cli.main import DONE
 from ptlive.cli.options import NUMBER
-from ptlive.paging import fields, words
+from ptlive.paging import control, fields, words
 from ptlive.paging.format import Kind
 from ptlive.paging.formats import x86_64
 from ptlive.show import entries as show
@@ -21,6 +21,9 @@ from ptlive.show.words import address
 @click.option("--level", type=int, metavar="N", required=True, help="1 is a PTE, 5 a PML5E.")
 @click.option(
     "--levels", type=click.Choice(["4", "5"]), default="5", show_default=True, help="Of the format."
+)
+@click.option(
+    "--format", "name", metavar="NAME", help="Another format of x86, such as pae, 32-bit, npt, ept."
 )
 @click.option(
     "--maxphyaddr",
@@ -42,6 +45,7 @@ def decode(
     entry: int,
     level: int,
     levels: str,
+    name: str | None,
     maxphyaddr: int,
     nxe: bool,
     gbpages: bool,
@@ -49,7 +53,10 @@ def decode(
     as_json: bool,
 ) -> int:
     """Decode one entry as an entry of a level."""
-    fmt = x86_64.make_levels(int(levels), maxphyaddr=maxphyaddr, nxe=nxe, gbpages=gbpages)
+    efer = control.EFER.NXE if nxe else 0
+    fmt = control.format_named(
+        name or f"x86-64-{levels}level", efer, maxphyaddr=maxphyaddr, gbpages=gbpages
+    )
     lvl = fields.check_level(fmt, level)
     absent = fields.classify(fmt, lvl, entry) is Kind.ABSENT
     told = explain(lvl, entry) if profile == "linux" and absent else None

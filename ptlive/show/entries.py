@@ -53,6 +53,8 @@ def entry_lines(fmt: Format, lvl: int, entry: int) -> Iterator[str]:
         yield "  not present: the other bits belong to software"
     for bit in fields.reserved_bits(fmt, lvl, entry) if found is Kind.MALFORMED else ():
         yield f"  bit {bit} is reserved and set: an access gets #PF with RSVD"
+    if found is Kind.MALFORMED and not fields.reserved_bits(fmt, lvl, entry):
+        yield f"  {fields.why_malformed(fmt, lvl, entry)}"
 
 
 def entry_json(fmt: Format, lvl: int, entry: int) -> dict[str, Any]:

@@ -162,7 +162,7 @@ def table_line(answer: Answer, at: int) -> str:
     return (
         f"{int(tables.pa[at]):#x} is a table of {answer.fmt.level(lvl).spec}s (level {lvl}), "
         f"in {where}, reached by {words.count(int(tables.paths[at]), 'path')}, "
-        f"for addresses from {words.address(int(tables.va[at]))}"
+        f"for addresses from {words.address(int(tables.va[at]), answer.fmt)}"
     )
 
 
@@ -201,8 +201,8 @@ def _columns(answer: Answer, mappings: Mappings) -> Iterator[tuple[str, Column]]
     def pages(one: int) -> str:
         return f"{one // _SIZES} x {size_name(one % _SIZES)}"
 
-    yield "address", Hex(mappings.va)
-    yield "last", Hex(mappings.last_va)
+    yield "address", Hex(mappings.va, bits=fmt.address_bits)
+    yield "last", Hex(mappings.last_va, bits=fmt.address_bits)
     yield "page", Words(mappings.pages.astype(np.uint64) * page + mappings.bits, pages)
     yield "rights", Words(mappings.rights, lambda one: words.rights(fmt, rights.names(fmt, one)))
     yield (

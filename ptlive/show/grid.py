@@ -38,14 +38,21 @@ class Column(Protocol):
 class Hex:
     """Numbers with all of their digits, or (short) with no more than they need.
 
-    marked: bool[n], which have a mark behind them
+    marked: bool[n], which have a mark behind them; bits: that the widest number may have
     """
 
-    def __init__(self, values: U64, *, short: bool = False, marked: Bool | None = None) -> None:
+    def __init__(
+        self,
+        values: U64,
+        *,
+        short: bool = False,
+        marked: Bool | None = None,
+        bits: int = 64,
+    ) -> None:
         """Take the numbers, and find the width."""
         self.values, self.short, self.marked = values, short, marked
         most = int(values.max(initial=np.uint64(0)))
-        self.digits = max(most.bit_length() + 3, 4) // 4 if short else 16
+        self.digits = max(most.bit_length() + 3, 4) // 4 if short else -(-bits // 4)
         self.mark = b" ..." if marked is not None and marked.any() else b""
         self.width = 2 + self.digits + len(self.mark)
 

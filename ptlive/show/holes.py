@@ -64,7 +64,7 @@ def absent_lines(
 ) -> Iterator[str]:
     """Yield a line for each run of entries that are not present and not zero."""
     for one in found.runs:
-        ends = f"{words.address(one.va)}..{words.address(one.last_va)}"
+        ends = f"{words.address(one.va, fmt)}..{words.address(one.last_va, fmt)}"
         level = fmt.level(one.lvl).spec
         such = f"{one.example:#018x}"
         if profile is not None:

@@ -126,8 +126,8 @@ def _columns(found: Regions, targets: Sequence[str]) -> list[Aligned]:
     pages = numbered(len(found), found.pages.T)
     _, first = np.unique(pages, return_index=True)
     columns: list[Column] = [
-        Hex(found.va),
-        Hex(found.last_va),
+        Hex(found.va, bits=fmt.address_bits),
+        Hex(found.last_va, bits=fmt.address_bits),
         Words(found.last_va - found.va, lambda less: words.size(less + 1), right=True),
         Words(pages, _page_words(found, first)),
         Words(found.rights, lambda one: words.rights(fmt, rights.names(fmt, one))),

@@ -26,8 +26,8 @@ def lines(fmt: Format, runs: Iterable[Run], targets: Sequence[str]) -> Iterator[
         name = fmt.level(run.lvl).spec
         index = str(run.first) if run.first == run.last else f"{run.first}..{run.last}"
         yield (
-            f"{_INDENT * run.depth}{name} {index.ljust(width)}  {words.address(run.va)}.."
-            f"{words.address(run.last_va)}  {_what(fmt, run, targets)}"
+            f"{_INDENT * run.depth}{name} {index.ljust(width)}  {words.address(run.va, fmt)}.."
+            f"{words.address(run.last_va, fmt)}  {_what(fmt, run, targets)}"
         ).rstrip()
 
 

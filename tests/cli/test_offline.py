@@ -22,6 +22,16 @@ def test_decode_a_page(ptlive: Callable[..., Done]) -> None:
     assert "  XD   = 1" in lines
 
 
+def test_decode_says_what_is_wrong_where_no_bit_alone_is(ptlive: Callable[..., Done]) -> None:
+    done = ptlive("decode", "0x1002", "--level", "1", "--format", "ept")
+    lines = done.out.splitlines()
+    assert lines[0] == "0x0000000000001002 as a EPT PTE (PG_LEVEL_4K, level 1): malformed"
+    assert lines[-1] == "  allows writing, but not reading"
+    done = ptlive("decode", "0", "--level", "1", "--format", "vax")
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("ptlive: there is no format 'vax'; there are x86-64-4level, ")
+
+
 @pytest.mark.parametrize(
     ("options", "kind"),
     [
@@ -37,6 +47,11 @@ def test_decode_a_page(ptlive: Callable[..., Done]) -> None:
         (["0x8000000000007", "--level", "1", "--maxphyaddr", "51"], "malformed"),
         (["0xfffffffffffffffe", "--level", "5"], "absent"),
         (["0x7", "--level", "4", "--levels", "4"], "table"),
+        (["0x87", "--level", "2", "--format", "32-bit"], "leaf"),
+        (["0x200087", "--level", "2", "--format", "32-bit"], "malformed"),
+        (["0x3", "--level", "3", "--format", "pae"], "malformed"),
+        (["0x1", "--level", "3", "--format", "pae"], "table"),
+        (["0x1000", "--level", "1", "--format", "npt"], "absent"),
     ],
 )
 def test_decode_tells_the_kind(ptlive: Callable[..., Done], options: list[str], kind: str) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ptlive.arrays import u64
 from ptlive.show import grid
 from ptlive.show.grid import Aligned, Column, Hex, Words, blocks, distinct, numbered
 
@@ -36,6 +37,11 @@ def test_lines_are_those_of_python(rows: list[tuple[int, int, bool]], data: st.D
         assert "".join(blocks(columns, begin, len(rows))).splitlines() == expected
     finally:
         grid._SOME = grid_some
+
+
+def test_narrow_numbers_have_as_many_digits_as_any_of_them_may() -> None:
+    columns = [Hex(u64(1, 0xFFFF_F000), bits=32)]
+    assert "".join(blocks(columns, 0, 2)).splitlines() == ["0x00000001", "0xfffff000"]
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=30))

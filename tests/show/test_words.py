@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ptlive.paging.formats import ept, pae
 from ptlive.paging.formats.x86_64 import make_levels
 from ptlive.show import words
 
@@ -11,6 +12,9 @@ from ptlive.show import words
 def test_an_address_has_all_of_its_digits() -> None:
     assert words.address(0) == "0x0000000000000000"
     assert words.address((1 << 64) - 1) == "0xffffffffffffffff"
+    assert words.address(1, make_levels(5)) == "0x0000000000000001"
+    assert words.address(0x8000_0000, pae.make()) == "0x80000000"
+    assert words.address(1 << 40, ept.make(4)) == "0x010000000000"
 
 
 @pytest.mark.parametrize(
@@ -36,6 +40,7 @@ def test_rights_are_letters_with_dashes() -> None:
     fmt = make_levels(4)
     assert words.rights(fmt, {"write": True, "execute": True, "user": True}) == "rwxu"
     assert words.rights(fmt, {"write": False, "execute": True, "user": False}) == "r-x-"
+    assert words.rights(ept.make(4), {"read": False, "write": False, "execute": True}) == "--x"
 
 
 def test_attributes_show_what_is_set_and_values_where_they_are_more_than_a_flag() -> None:
