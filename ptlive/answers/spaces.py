@@ -56,11 +56,17 @@ def found_roots(
 ) -> FoundRoots:
     """Look through all of RAM for root tables of the format that the vCPU uses.
 
-    memory: what to read it with. Raises PtliveError if the vCPU's paging is off.
+    memory: what to read it with. Raises PtliveError if the vCPU's paging is off, and for a
+    format whose address spaces have several roots.
     """
     from ptlive.analysis.roots.find import find_roots
 
     fmt = space_at(target, view, "cr3").format
+    if fmt.roots > 1:
+        raise PtliveError(
+            f"root tables are looked for where one makes an address space, and in {fmt.name} "
+            f"{fmt.roots} do: name one by --root"
+        )
     used: dict[int, tuple[int, ...]] = {}
     for cpu in target.cpus:
         root = root_of(target, view, cpu)

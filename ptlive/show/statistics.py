@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from ptlive.analysis.statistics.leaves import ACCESSED, DIRTY
 from ptlive.paging import rights
 from ptlive.paging.fields import size_name
 from ptlive.show import words
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ptlive.paging.format import Format
 
 _LEAVES = ("", "leaf entries", "reached", "bytes", "accessed", "dirty")
+_MARKS = {"accessed": ACCESSED, "dirty": DIRTY}
 _TABLES = (
     "tables",
     "number",
@@ -52,14 +54,13 @@ def lines(one: Statistics, targets: Sequence[str]) -> Iterator[str]:
     by_size = leaves.by(lambda cell: cell.bits)
     by_rights = leaves.by(lambda cell: cell.rights)
     by_target = leaves.by(lambda cell: cell.target)
-    rows = [_row(f"pages of {size_name(bits)}", count) for bits, count in by_size.items()]
-    rows += [
-        _row(words.rights(fmt, rights.names(fmt, folded)), count)
-        for folded, count in by_rights.items()
+    counts = [(f"pages of {size_name(bits)}", count) for bits, count in by_size.items()]
+    counts += [
+        (words.rights(fmt, rights.names(fmt, folded)), count) for folded, count in by_rights.items()
     ]
-    rows += [_row(f"in {targets[target]}", count) for target, count in by_target.items()]
-    rows += [_row(plain(name) or "in no known area", each) for name, each in one.areas.items()]
-    rows.append(_row("all", leaves.total))
+    counts += [(f"in {targets[target]}", count) for target, count in by_target.items()]
+    counts += [(plain(name) or "in no known area", each) for name, each in one.areas.items()]
+    rows = [_row(fmt, name, count) for name, count in (*counts, ("all", leaves.total))]
     yield from columns(_LEAVES, rows, " >>>>>")
     yield f"{_bytes(one.frames)} of different frames are mapped"
     yield ""
@@ -67,15 +68,22 @@ def lines(one: Statistics, targets: Sequence[str]) -> Iterator[str]:
     yield from _waste(one)
 
 
-def _row(name: str, count: Count) -> tuple[str, ...]:
+def _row(fmt: Format, name: str, count: Count) -> tuple[str, ...]:
+    told = _told(fmt, count)
     return (
         name,
         f"{count.entries:,}",
         f"{count.reached:,}",
         _bytes(count.bytes),
-        _share(count.accessed, count.reached),
-        _share(count.dirty, count.reached),
+        *("-" if told[n] is None else _share(told[n], count.reached) for n in _MARKS),
     )
+
+
+def _told(fmt: Format, count: Count) -> dict[str, Any]:
+    """Return a count by name; None is what this format's pages do not say of themselves."""
+    names = {field.name for level in fmt.levels for field in level.fields if field.leaves}
+    unknown = {told: None for told, field in _MARKS.items() if field not in names}
+    return asdict(count) | unknown
 
 
 def _table(fmt: Format, one: Tables) -> tuple[str, ...]:
@@ -120,11 +128,11 @@ def as_json(one: Statistics, targets: Sequence[str]) -> dict[str, Any]:
     by_target = leaves.by(lambda cell: cell.target).items()
     by_size = leaves.by(lambda cell: cell.bits).items()
     return {
-        "leaves": asdict(leaves.total),
-        "by_size": [{"size": size_name(b), **asdict(c)} for b, c in by_size],
-        "by_rights": [{"rights": rights.names(fmt, r), **asdict(c)} for r, c in by_rights],
-        "by_target": [{"target": targets[t], **asdict(c)} for t, c in by_target],
-        "by_area": [{"area": name or None, **asdict(c)} for name, c in one.areas.items()],
+        "leaves": _told(fmt, leaves.total),
+        "by_size": [{"size": size_name(b), **_told(fmt, c)} for b, c in by_size],
+        "by_rights": [{"rights": rights.names(fmt, r), **_told(fmt, c)} for r, c in by_rights],
+        "by_target": [{"target": targets[t], **_told(fmt, c)} for t, c in by_target],
+        "by_area": [{"area": name or None, **_told(fmt, c)} for name, c in one.areas.items()],
         "frame_bytes": one.frames,
         "tables": [
             {

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ptlive.errors import PtliveError
-from ptlive.wire.architectures import architecture_of
+from ptlive.wire.architectures import X86_64, architecture_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,13 +49,17 @@ class RegisterLayout:
 
     @classmethod
     def from_gdb(cls, text: str) -> RegisterLayout:
-        """Read what gdb's `maint print remote-registers` prints: how it understood the XML."""
-        return cls(
-            {
-                name: Register(int(number), int(offset), int(size))
-                for name, size, number, offset in _LINE.findall(text)
-            }
-        )
+        """Read what gdb's `maint print remote-registers` prints: how it understood the XML.
+
+        Raises PtliveError for another architecture than x86-64: this gdb was told that it is.
+        """
+        found = {
+            name: Register(int(number), int(offset), int(size))
+            for name, size, number, offset in _LINE.findall(text)
+        }
+        if not X86_64.told_by <= found.keys():
+            raise PtliveError("gdb finds no x86-64 registers, and no others are read through gdb")
+        return cls(found)
 
     @property
     def read_packets(self) -> list[str]:
@@ -85,9 +89,12 @@ class RegisterLayout:
     def write_packets(self, values: Mapping[str, int]) -> list[str]:
         """Return the `P` packets that write these registers, in the order given.
 
-        Raises PtliveError for a register that the stub does not have, and
-        OverflowError for a value that does not fit.
+        Raises PtliveError for a register that the stub does not have, and for an
+        architecture whose byte order its state decides; OverflowError for a value that
+        does not fit.
         """
+        if values and self.architecture.status:
+            raise PtliveError(f"registers of {self.architecture.name} are not written")
         packets = []
         for name, value in values.items():
             register = self.registers.get(name)

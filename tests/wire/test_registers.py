@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from ptlive.errors import PtliveError
@@ -66,9 +68,16 @@ def test_refuses_a_short_packet() -> None:
         RegisterLayout.from_gdb(TABLE).decode("00" * 210)
 
 
-def test_refuses_another_architecture() -> None:
-    with pytest.raises(PtliveError, match="no architecture we know: x86-64, "):
+def test_refuses_what_gdb_does_not_know_as_an_x86() -> None:
+    with pytest.raises(PtliveError, match="gdb finds no x86-64 registers"):
         RegisterLayout.from_gdb(" pc   0    0    0   8 *1   0   0\n")
+
+
+def test_refuses_an_architecture_that_is_not_known() -> None:
+    with pytest.raises(
+        PtliveError, match="no architecture we know: x86-64, riscv64, aarch64, ppc64"
+    ):
+        RegisterLayout({"pc": Register(0, 0, 8)})
 
 
 RISCV = {
@@ -87,3 +96,33 @@ def test_what_stands_apart_is_asked_for_by_its_number() -> None:
     satp = (9 << 60 | 0x80400).to_bytes(8, "little").hex()
     values = layout.decode(first, satp, "E14", "0100000000000000")
     assert values == {"pc": 0x80001234, "satp": 9 << 60 | 0x80400, "priv": 1}
+
+
+POWER = {
+    "pc": Register(33, 256, 8),
+    "msr": Register(34, 264, 8),
+    "ptcr": Register(234, 272, 8),
+    "lpcr": Register(227, 280, 8),
+    "pid": Register(184, 288, 8),
+}
+MSR_LE, MSR_SF = 1, 1 << 63
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_the_state_of_a_power_tells_its_byte_order(order: Literal["little", "big"]) -> None:
+    layout = RegisterLayout(POWER)
+    msr = MSR_SF | (MSR_LE if order == "little" else 0)
+
+    def sent(value: int) -> str:
+        return value.to_bytes(8, order).hex()
+
+    # 256 bytes of general registers, then pc and msr; the others stand apart.
+    first = "00" * 256 + sent(0x1234) + sent(msr)
+    assert layout.read_packets == ["g", "pea", "pe3", "pb8", "p22"]
+    values = layout.decode(first, sent(0x10004), sent(1 << 20), sent(5), sent(msr))
+    assert values == {"pc": 0x1234, "msr": msr, "ptcr": 0x10004, "lpcr": 1 << 20, "pid": 5}
+
+
+def test_registers_of_a_power_are_not_written() -> None:
+    with pytest.raises(PtliveError, match="registers of ppc64 are not written"):
+        RegisterLayout(POWER).write_packets({"pid": 1})

@@ -84,7 +84,10 @@ def paging(facts: Facts, wanted: Wanted) -> Paging:
     state = facts.registers.get("cpsr") or 0
     rules = Rules(pan=bool(state & PAN), wxn=bool(control & WXN), sets_flag=bool(tcr & HA))
     origin = " ".join(_HALVES[name].register.lower() for name in halves)
-    return Paging(fmt, tuple(roots), origin, rules, _not_modelled(tcr, state, told, halves))
+    left_out = [] if wanted.format else [name for name in told if name not in halves]
+    return Paging(
+        fmt, tuple(roots), origin, rules, _not_modelled(tcr, state, told, halves, left_out)
+    )
 
 
 def _sctlr(facts: Facts) -> int:
@@ -152,16 +155,18 @@ def _root(fmt: Format, ttbr: int) -> int:
 
 
 def _not_modelled(
-    tcr: int, state: int, told: dict[str, Shape], halves: tuple[str, ...]
+    tcr: int,
+    state: int,
+    told: dict[str, Shape],
+    halves: tuple[str, ...],
+    left_out: list[str],
 ) -> dict[str, str]:
     """Name what is on and not modelled, and what that leaves unchecked."""
     found = {}
-    rest = [name for name in told if name not in halves]
-    if rest:
-        other = told[rest[0]].name
+    for name in left_out:
         found["other half"] = (
-            f"{_HALVES[rest[0]].register} is not walked, its half is of another shape: "
-            f"--format {other}-{rest[0]} walks it"
+            f"{_HALVES[name].register} is not walked, its half is of another shape: "
+            f"--format {told[name].name}-{name} walks it"
         )
     if any(tcr >> _HALVES[name].top_byte & 1 for name in halves):
         found["TBI"] = "the top byte of addresses is not ignored (TCR_EL1.TBI)"
