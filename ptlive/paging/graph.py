@@ -41,13 +41,16 @@ class Entries:
 
     value: uint64[m], read-only; node: intp[m], which of the tables; index:
     uint64[m], where in it; whole: bool[m], whether all that the entry spans is in
-    range (of a leaf that several entries make, all that the leaf maps).
+    range (of a leaf that several entries make, all that the leaf maps); shift: uint64[m],
+    log2 of the bytes that the entry spans; bits: uint64[m], of those that the leaf maps.
     """
 
     value: U64
     node: Index
     index: U64
     whole: Bool
+    shift: U64
+    bits: U64
 
 
 class Rest(NamedTuple):
@@ -255,7 +258,7 @@ class Floor:
         last = (np.uint64(1) << bits) - np.uint64(1)
         base = (index << shift) & ~last
         whole = (base >= self.nodes.first[node]) & (base + last <= self.nodes.last[node])
-        return Entries(value, node, index, whole)
+        return Entries(value, node, index, whole, shift, bits)
 
     def kinds(self) -> U8:
         """Return the kind of every entry in range, uint8[m]."""
