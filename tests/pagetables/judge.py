@@ -73,6 +73,8 @@ class Judge:
         expected = self._expect(command)
         if command.op == m.SWITCH:
             self.active = command.space
+        # As it is before whatever is accessed afterwards sets A and D.
+        pages = dict(self.spaces[command.space].pages_in(command.start, command.end))
         results = self.ask(command)
         for result in results[1:]:
             assert result == results[0], "the ways differ in what they say"
@@ -83,7 +85,7 @@ class Judge:
         used = 2 + sum(len(space.tables) for space in self.spaces)
         assert results[0].tables == used, f"{results[0].tables} tables, not {used}"
         if command.op == m.WALK:
-            self._visits(command, results[0])
+            self._visits(command, pages, results[0])
         if command.op != m.SWITCH:
             self._flushes(command, before, results[0])
         self.count += 1
@@ -149,10 +151,9 @@ class Judge:
                 tables = sum(table.lvl == floor.lvl - 1 for table in space.tables)
                 assert len(set(floor.nodes.table.tolist())) == tables
 
-    def _visits(self, command: Command, result: Result) -> None:
+    def _visits(self, command: Command, pages: dict[int, Page], result: Result) -> None:
         """Hold what a walk was shown against the model: all of the range, once, in order."""
         space, at = self.spaces[command.space], command.start
-        pages = dict(space.pages_in(command.start, command.end))
         for addr, after, entry, shift in result.visits:
             assert addr == at, f"{at:#x} was not shown"
             at = after or 1 << 64
@@ -163,7 +164,7 @@ class Judge:
                 assert shift == (0 if lvl == self.levels - 1 else names - lvl)
                 continue
             page = pages.pop(addr & -(1 << shift))
-            assert (entry, shift) == (entry_of(page), page.shift)
+            assert (entry, shift) == (entry_of(page), page.shift), f"at {addr:#x}: {entry:#x}"
         assert len(result.visits) == m.VISITS or at == command.end
         assert at < command.end or not pages, f"not shown: {sorted(map(hex, pages))[:3]}"
 

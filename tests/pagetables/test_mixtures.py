@@ -27,8 +27,8 @@ def behaviour(program: Path, commands: Sequence[Command]) -> tuple[int, list[obj
     with tempfile.TemporaryDirectory() as folder:
         process = Process(program, Path(folder))
         seen: list[object] = []
-        for at in range(0, len(commands), 100):
-            seen += process.machine.run(commands[at : at + 100])
+        for at in range(0, len(commands), 10):
+            seen += process.machine.run(commands[at : at + 10])
             seen.append(process.machine.area().tobytes())
         process.close()
         return process.machine.mixture, seen

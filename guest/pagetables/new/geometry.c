@@ -13,3 +13,5 @@ const struct pt_level pt_level[] = {
 };
 
 const int pt_levels = ARRAY_SIZE(pt_level);
+
+_Static_assert(ARRAY_SIZE(pt_level) <= PT_MAX_LEVELS, "there are paths of so many tables");

@@ -70,6 +70,7 @@ int pt_look(struct mm_struct *mm, const struct pt_op *op, unsigned long addr, un
 
 static inline struct pt_ptr pt_root(const struct mm_struct *mm)
 {
+	BUG_ON(mm->levels > pt_levels);
 	return (struct pt_ptr){ mm->pgd, mm->levels - 1 };
 }
 

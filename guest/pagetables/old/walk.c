@@ -5,10 +5,10 @@
 /* A hole in a folded level is really one in the level that it is folded into. */
 static int real_depth(int depth)
 {
-	if (depth == 2 && PTRS_PER_PUD == 1)
-		depth = 1;
-	if (depth == 1 && PTRS_PER_P4D == 1)
-		depth = 0;
+	static const int entries[] = { PTRS_PER_PGD, PTRS_PER_P4D, PTRS_PER_PUD, PTRS_PER_PMD };
+
+	while (depth && entries[depth] == 1)
+		depth--;
 	return depth;
 }
 
