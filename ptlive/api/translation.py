@@ -90,7 +90,8 @@ class Translation(Shown):
 
     def _content(self) -> Iterator[str | Table]:
         path = self.path
-        header = ("level", "SDM", "Linux", "index", "table", "entry at", "entry", "kind", "bits")
+        names = ("level", self._found.fmt.manual, "Linux")
+        header = (*names, "index", "table", "entry at", "entry", "kind", "bits")
         rows = [
             (
                 str(step.lvl),
