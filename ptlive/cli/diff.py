@@ -22,6 +22,7 @@ from ptlive.cli.options import RANGE, TargetOptions, target_options
 from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
 from ptlive.cli.tell import tell_changes, tell_notes
 from ptlive.errors import PtliveError
+from ptlive.paging.words import none_inside
 from ptlive.show import diff as show
 from ptlive.show.json import print_json
 from ptlive.show.progress import progress
@@ -194,7 +195,7 @@ def _compare(
 ) -> _Compared:
     graphs = [space.walk(wish.ranges, told) for space in pair]
     if not any(graph.tops.number.size for graph in graphs):
-        raise PtliveError(f"no address in these ranges is canonical in {pair[0].format.name}")
+        raise PtliveError(none_inside(pair[0].format))
     found = diff(
         graphs[0],
         graphs[1],

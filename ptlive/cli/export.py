@@ -19,6 +19,7 @@ from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
 from ptlive.cli.tell import tell_changes, tell_notes
 from ptlive.errors import PtliveError
 from ptlive.files import check_free
+from ptlive.paging.words import none_inside
 from ptlive.show import words
 from ptlive.show.data.columns import Source
 from ptlive.show.data.write import LIMIT, Written, check, export
@@ -105,7 +106,7 @@ def _source(
     wanted: FilterOptions,
 ) -> Source:
     if not graph.tops.number.size:
-        raise PtliveError(f"no address in these ranges is canonical in {space.format.name}")
+        raise PtliveError(none_inside(space.format))
     known = profile_of(connection, space, graph, profile)
     some, _ = filtered(graph, wanted.of(space.format), space.target_of)
     return Source(

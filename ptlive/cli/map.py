@@ -25,6 +25,7 @@ from ptlive.cli.profile import ProfileOptions, profile_of, profile_options
 from ptlive.cli.tell import tell, tell_changes, tell_notes
 from ptlive.errors import PtliveError
 from ptlive.paging.format import Kind
+from ptlive.paging.words import none_inside
 from ptlive.show import areas as show_areas
 from ptlive.show import regions as show
 from ptlive.show import tree as show_tree
@@ -148,7 +149,7 @@ def _map(
     filter_ = wanted.of(space.format)
     graph = space.walk(ends(asked.ranges), told)
     if graph.tops.number.size == 0:
-        raise PtliveError(f"no address in these ranges is canonical in {space.format.name}")
+        raise PtliveError(none_inside(space.format))
     known = profile_of(connection, space, graph, profile)
     if asked.areas and known is None:
         raise PtliveError("--area needs a system that is known, and this one is not (--profile)")

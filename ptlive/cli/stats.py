@@ -23,6 +23,7 @@ from ptlive.errors import PtliveError
 from ptlive.memory.told import ToldMemory
 from ptlive.paging.sums import paths_from
 from ptlive.paging.walk import walk
+from ptlive.paging.words import none_inside
 from ptlive.show import statistics as show
 from ptlive.show.json import print_json
 from ptlive.show.progress import progress
@@ -124,7 +125,7 @@ class _Counted:
         self.whole = look(ends(ranges))
         self.graph = some(self.whole)
         if self.graph.tops.number.size == 0:
-            raise PtliveError(f"no address in these ranges is canonical in {first.format.name}")
+            raise PtliveError(none_inside(first.format))
         self.kinds = Kinds(self.graph, first.target_of)
         # The areas in another walk, as parts: tables at their ends are in both.
         self.parts = _parts(areas, ranges)

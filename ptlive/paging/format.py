@@ -196,6 +196,10 @@ class Level:
         return self.granting(entries) if self.granting else entries
 
 
+#: What is said behind an address that lies between two windows, which are halves.
+CANONICAL = "is not canonical"
+
+
 @dataclass(frozen=True)
 class Window:
     """A range of linear addresses, ends included, that one of the roots translates."""
@@ -222,7 +226,7 @@ class Format:
     root_mask: int
     present: EntryTest
     rights: tuple[Right, ...]
-    outside: str = "is not canonical"
+    outside: str = CANONICAL
     manual: str = "SDM"
 
     @property

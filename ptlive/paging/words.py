@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ptlive.paging.faults import ALLOWED, GENERAL_PROTECTION, PAGE_FAULT, UNPREDICTABLE, Fault
+from ptlive.paging.format import CANONICAL
+
+if TYPE_CHECKING:
+    from ptlive.paging.format import Format
 
 _VECTORS = {6: "#UD", 8: "#DF", 12: "#SS", GENERAL_PROTECTION: "#GP", PAGE_FAULT: "#PF"}
+
+
+def none_inside(fmt: Format) -> str:
+    """Say that a format translates no address in some ranges."""
+    if fmt.outside == CANONICAL:
+        return f"no address in these ranges is canonical in {fmt.name}"
+    return f"every address in these ranges {fmt.outside} in {fmt.name}"
 
 
 def outcome_words(vector: int, error_code: int) -> str:

@@ -21,6 +21,7 @@ from ptlive.paging import control, rights
 from ptlive.paging.format import Kind
 from ptlive.paging.graph import HOLES
 from ptlive.paging.paths import leaves
+from ptlive.paging.words import none_inside
 from ptlive.target.machine import QEMU
 from ptlive.target.still import StandStill
 from ptlive.verify import debug_walker, info_tlb, stepped
@@ -113,7 +114,7 @@ def verify(
         still = StandStill(target)
     graph = space.walk(plan.ranges, progress)
     if graph.tops.number.size == 0 and plan.va is None:
-        raise PtliveError(f"no address in these ranges is canonical in {space.format.name}")
+        raise PtliveError(none_inside(space.format))
     report = Report(
         tables=graph.tables,
         leaves=graph.leaves,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ptlive.paging.access import ALLOWED, GENERAL_PROTECTION, PAGE_FAULT, UNPREDICTABLE
-from ptlive.paging.words import describe_fault, fault_bits, outcome_words
+from ptlive.paging.formats import pae, x86_64
+from ptlive.paging.words import describe_fault, fault_bits, none_inside, outcome_words
 
 
 def test_outcomes_are_named() -> None:
@@ -33,3 +34,12 @@ def test_tcgs_reserved_bit_fault_is_not_told_as_an_absent_entry() -> None:
     words = describe_fault(0x8)
     assert "P=0, which QEMU's TCG says of a reserved bit where the manual says P=1" in words
     assert not any("not present" in word for word in words)
+
+
+def test_why_nothing_is_inside_is_the_formats_matter() -> None:
+    said = none_inside(x86_64.make_levels(5))
+    assert said == "no address in these ranges is canonical in x86-64-5level"
+    said = none_inside(pae.make())
+    assert said == (
+        "every address in these ranges has more than the 32 bits of a linear address in pae"
+    )
