@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ptlive.analysis.translation import Outcome, Step
     from ptlive.paging.format import Format
 
+_STEP = ("index", "table", "entry at", "entry", "kind", "bits")
+
 
 @dataclass(frozen=True, repr=False)
 class Fault(Row):
@@ -90,8 +92,7 @@ class Translation(Shown):
 
     def _content(self) -> Iterator[str | Table]:
         path = self.path
-        names = ("level", self._found.fmt.manual, "Linux")
-        header = (*names, "index", "table", "entry at", "entry", "kind", "bits")
+        header = ("level", self._found.fmt.manual, "Linux", *_STEP)
         rows = [
             (
                 str(step.lvl),
