@@ -67,6 +67,10 @@ static unsigned long pt_next(int lvl, unsigned long addr, unsigned long end)
 	return boundary - 1 < end - 1 ? boundary : end;
 }
 
+/*
+ * Depth is bounded by the level: each call is for a table one below.  An error ends the walk, and
+ * on the way back each table is still left, so that what an operation frees there is freed.
+ */
 int pt_walk(struct pt_walk *walk, struct pt_ptr table, unsigned long addr, unsigned long end)
 {
 	const struct pt_op *op = walk->op;
