@@ -12,6 +12,7 @@ from ptlive.access_kind import ACCESS_KINDS, Access
 from ptlive.arrays import u64
 from ptlive.errors import PtliveError
 from ptlive.memory.ram_map import Kind, RamMap, Region
+from ptlive.paging.access import Controls
 from ptlive.space import MIXED, TARGET_NAMES, AddressSpace, open_space
 from ptlive.target.cpu import CpuState
 from tests.paging.plain_ram import FRAME, PlainRam
@@ -64,11 +65,9 @@ def test_lam_and_no_flush_bits_of_cr3_are_no_address() -> None:
 
 def test_control_bits_come_from_the_registers() -> None:
     space = open_space(cpu(cr4=PAE | SMEP | SMAP | PKE), memory(), MAP, pkru=0x55)
-    controls = space.controls
-    assert (controls.wp, controls.smep, controls.smap, controls.nxe) == (True,) * 4
-    assert (controls.pke, controls.pkru) == (True, 0x55)
+    assert space.controls == Controls(smep=True, smap=True, pke=True, pkru=0x55)
     bare = open_space(cpu(cr0=PE | PG, efer=LME | LMA), memory(), MAP).controls
-    assert (bare.wp, bare.nxe, bare.pke, bare.pkru) == (False, False, False, None)
+    assert bare == Controls(wp=False, nxe=False, pkru=None)
 
 
 @pytest.mark.parametrize(
@@ -76,25 +75,39 @@ def test_control_bits_come_from_the_registers() -> None:
     [
         ({"cr0": PE}, "paging is off (CR0=0x1): linear addresses are physical addresses"),
         ({"cr0": 0x6000_0010}, "paging is off"),
-        ({"cr4": 0, "efer": 0}, "32-bit paging, for which ptlive has no format yet"),
-        ({"cr4": 1 << 4, "efer": 0}, "32-bit paging"),
-        ({"cr4": PAE, "efer": 0}, "PAE paging, for which ptlive has no format yet"),
-        ({"cr4": PAE, "efer": LME | NXE}, "PAE paging"),
     ],
 )
-def test_a_mode_without_tables_or_format_is_named(registers: dict[str, int], sentence: str) -> None:
+def test_a_mode_without_tables_is_named(registers: dict[str, int], sentence: str) -> None:
     with pytest.raises(PtliveError) as caught:
         open_space(cpu(**registers), memory(), MAP)
     assert sentence in str(caught.value)
-    # A format that somebody insists on does not help.
+    # A format that somebody insists on does not help: what CR3 holds is no root.
     with pytest.raises(PtliveError, match="paging"):
         open_space(cpu(**registers), memory(), MAP, format_name="x86-64-4level")
+
+
+@pytest.mark.parametrize(
+    ("cr4", "efer", "name", "root"),
+    [
+        (0, 0, "32-bit", 0x1000),
+        (1 << 4, 0, "32-bit", 0x1000),
+        (PAE, 0, "pae", 0x1020),
+        (PAE, LME | NXE, "pae", 0x1020),
+    ],
+)
+def test_the_modes_of_32_bits_are_recognised(cr4: int, efer: int, name: str, root: int) -> None:
+    space = open_space(cpu(cr4=cr4, efer=efer, cr3=0x1020), memory(), MAP)
+    assert (space.format.name, space.root.tolist()) == (name, [root])
+    # A byte beyond the last address of 32 bits is the first one.
+    [rest] = space.beyond(u64(0xFFFF_FFFE), 4)
+    assert rest is not None
+    assert rest.va.tolist() == [0]
 
 
 def test_a_format_may_be_insisted_on() -> None:
     space = open_space(cpu(), memory(), MAP, format_name="x86-64-4level")
     assert space.format.top == 4
-    with pytest.raises(PtliveError, match="there is no format 'arm'; there are x86-64-4level and"):
+    with pytest.raises(PtliveError, match="there is no format 'arm'; there are x86-64-4level, "):
         open_space(cpu(), memory(), MAP, format_name="arm")
 
 

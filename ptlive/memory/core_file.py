@@ -117,7 +117,7 @@ def _header(file: U8) -> Any:
     if kind != 2:
         raise PtliveError(
             "it is a 32-bit core: the guest's first vCPU was not in 64-bit mode, "
-            "and for other modes ptlive has no format yet"
+            "and of cores ptlive reads those of 64 bits"
         )
     return header
 

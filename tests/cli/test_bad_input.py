@@ -171,13 +171,6 @@ def test_a_second_client_on_the_stub(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def posed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Qemu]:
-    """A guest stopped before its first instruction, whose registers may be anything."""
-    with still_guest(tmp_path_factory.mktemp("posed"), stopped=True) as qemu:
-        yield qemu
-
-
-@pytest.fixture(scope="module")
 def five(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Qemu]:
     """The same with tables of five levels: a page at 0x1000, and one outside RAM."""
     with still_guest(tmp_path_factory.mktemp("five"), stopped=True) as qemu:
@@ -200,18 +193,6 @@ def pose(qemu: Qemu, **registers: int) -> None:
     stub.connect(found.gdb_target, found.phy_mem_mode)
     stub.write_registers(1, registers)
     stub.close(resume=False)
-
-
-@pytest.mark.qemu
-@pytest.mark.parametrize(
-    ("cr4", "efer", "name"),
-    [(0, 0, "32-bit paging"), (1 << 4, 0, "32-bit paging"), (PAE, 0, "PAE paging")],
-)
-def test_a_mode_without_a_format_is_named(posed: Qemu, cr4: int, efer: int, name: str) -> None:
-    pose(posed, cr3=ROOT, efer=efer, cr4=cr4, cr0=PE | PG)
-    for command in COMMANDS:
-        said = refused(*command, "--gdb", posed.gdb)
-        assert said == f"the guest uses {name}, for which ptlive has no format yet"
 
 
 @pytest.mark.qemu

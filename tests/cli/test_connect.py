@@ -152,15 +152,13 @@ def test_control_bits_that_are_not_modelled_are_noted_and_the_rest_works(
     ("registers", "words"),
     [
         ({"cr0": 0x10}, "paging is off (CR0=0x10)"),
-        ({"cr4": 0, "efer": 0}, "the guest uses 32-bit paging, for which ptlive has no format"),
-        ({"efer": 0}, "the guest uses PAE paging, for which ptlive has no format yet"),
     ],
 )
 @pytest.mark.parametrize(
     "command",
     [["map"], ["translate", HERE], ["table", "0"], ["verify", "--oracle", "debug-walker"]],
 )
-def test_paging_off_or_a_mode_without_format_is_refused(
+def test_paging_off_is_refused(
     refused: Callable[..., str],
     guest: Guest,
     registers: dict[str, int],

@@ -18,7 +18,7 @@ _BESIDE_THE_ROOT = 0xFFF | 1 << 63
 def paging(facts: Facts, wanted: Wanted) -> Paging:
     """Return what the control registers say. Raises PtliveError if paging is off."""
     cr0, cr3, cr4, efer = (facts.register(name) for name in ("cr0", "cr3", "cr4", "efer"))
-    fmt = _format(facts, wanted.format, cr0, cr4, efer)
+    fmt = _format(facts, wanted, cr0, cr4, efer)
     pkru = facts.registers.get("pkru") if wanted.pkru is None else wanted.pkru
     root = cr3 & fmt.root_mask
     if wanted.root is not None:
@@ -34,10 +34,13 @@ def paging(facts: Facts, wanted: Wanted) -> Paging:
     )
 
 
-def _format(facts: Facts, name: str | None, cr0: int, cr4: int, efer: int) -> Format:
+def _format(facts: Facts, wanted: Wanted, cr0: int, cr4: int, efer: int) -> Format:
     """Return the format that the CPU walks, or the one that is insisted on."""
+    name = wanted.format
     maxphyaddr, told = facts.features.get("maxphyaddr"), facts.features.get("gbpages")
     gbpages = None if told is None else bool(told)
-    if name is None or name == control.FORMAT_OF_MODE.get(control.mode(cr0, cr4, efer)):
+    used = control.FORMAT_OF_MODE.get(control.mode(cr0, cr4, efer))
+    # While paging is off CR3 means nothing; only a root that is given may be walked.
+    if name in (None, used) or (used is None and wanted.root is None):
         return control.format_for(cr0, cr4, efer, maxphyaddr=maxphyaddr, gbpages=gbpages)
     return control.format_named(name, efer, maxphyaddr=maxphyaddr, gbpages=gbpages)
