@@ -172,7 +172,7 @@ def test_a_second_client_on_the_stub(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def five(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Qemu]:
-    """The same with tables of five levels: a page at 0x1000, and one outside RAM."""
+    """A stopped guest with tables of five levels: a page at 0x1000, and one outside RAM."""
     with still_guest(tmp_path_factory.mktemp("five"), stopped=True) as qemu:
         entries = {ROOT: 0x20_1000, 0x20_1000: 0x20_2000, 0x20_2000: 0x20_3000}
         entries |= {0x20_3000: 0x20_4000, 0x20_4008: 0x30_0000, 0x20_4010: 0x7777_7000}
