@@ -35,6 +35,9 @@ _SECTIONS = {
         "audit": ("audit", "audit_", "Look for what is wrong, or weak, in the page tables."),
         "selftest": ("selftest", "selftest_", "Hold the walker's rules against an MMU."),
     },
+    "To change it": {
+        "edit": ("edit", "edit", "Change page tables of a stopped guest; shown before."),
+    },
     "For later, and for others": {
         "snapshot": ("snapshot", "snapshot", "Keep a guest's tables, or all RAM, in a file."),
         "diff": ("diff", "diff_", "Tell what is different between two states, or two roots."),

@@ -124,6 +124,14 @@ def survey(stub: Stub, vcpu: int, registers: dict[str, int]) -> Ground:
     )
 
 
+def table_addresses(stub: Stub, vcpu: int) -> list[tuple[str, int]]:
+    """Return where a vCPU's IDT and GDT begin and its TSS, by name; none where QEMU tells none."""
+    try:
+        return [(name, base) for name, (base, _) in _tables(stub, vcpu).items()]
+    except PtliveError:
+        return []
+
+
 def physical(stub: Stub, vcpu: int, va: int) -> int | None:
     """Translate through QEMU's debug walker; None where it finds nothing."""
     return physical_many(stub, vcpu, [va])[0]

@@ -64,6 +64,7 @@ class Fork:
     root: the value of CR3; control: the other registers that matter
     machine, cpu: as for QEMU's -machine and -cpu, the guest's own
     accel: "tcg" or "kvm", which is asked; qemu: which program is the twin's
+    words: 8-byte words of RAM that are others in the twin: addresses and values, uint64[n] each
 
     The guest must stay stopped while it is forked: pages that the twin has not
     touched are still the guest's. Raises PtliveError for what cannot be forked.
@@ -78,6 +79,7 @@ class Fork:
     cpu: str = "max"
     accel: str = "tcg"
     qemu: str = QEMU
+    words: tuple[U64, U64] | None = None
 
     def __post_init__(self) -> None:
         if self.accel not in ("tcg", "kvm"):

@@ -16,7 +16,7 @@ from ptlive.oracle.twin import prober as prober_file
 from ptlive.oracle.twin.borrow import borrow
 from ptlive.oracle.twin.encode import Encoder
 from ptlive.oracle.twin.fork import CR4_LA57, CR4_PAE, ENTRIES, FOUR_GB, FRAME
-from ptlive.oracle.twin.script import Probe
+from ptlive.oracle.twin.script import Poke, Probe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,6 +57,8 @@ def run(
     with ExitStack() as stack:
         ram = _open_ram(fork)
         stack.callback(os.close, ram)
+        if fork.words:
+            script = [Poke(*fork.words), *script]
         borrowed = borrow(fork, _read_root(fork, ram), script, slots)
         encoder = Encoder(prober, fork, borrowed, script)
         extra = os.memfd_create("ptlive-twin")
@@ -98,7 +100,11 @@ def _open_ram(fork: Fork) -> int:
 
 def _read_root(fork: Fork, ram: int) -> U64:
     table = os.pread(ram, FRAME, fork.offset(fork.root_frame))
-    return np.frombuffer(table, dtype=np.uint64, count=ENTRIES)
+    root = np.frombuffer(table, dtype=np.uint64, count=ENTRIES).copy()
+    addresses, values = fork.words or (root[:0], root[:0])
+    inside = addresses & ~np.uint64(FRAME - 1) == np.uint64(fork.root_frame)
+    root[(addresses[inside] % np.uint64(FRAME) // np.uint64(8)).astype(np.intp)] = values[inside]
+    return root
 
 
 def command_line(

@@ -1,0 +1,155 @@
+"""What an edit would change, or has changed, in text and for JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ptlive.paging import fields
+from ptlive.paging.format import Kind
+from ptlive.show import words
+from ptlive.show.entries import entry_json
+from ptlive.show.terminal import columns
+from ptlive.show.translation import bits_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ptlive.paging.format import Format
+    from ptlive.paging.graph import Write
+    from ptlive.paging.operations import Made
+
+_HEADER = ("entry", "table", "at", "was", "", "becomes", "")
+# So many lines of entries are shown; the JSON has all.
+SHOWN = 40
+
+
+class _Run(NamedTuple):
+    """Entries one behind the other that change alike: the first row, and how many."""
+
+    first: int
+    size: int
+
+
+def change_lines(fmt: Format, changed: Sequence[Write], tables: Sequence[Made]) -> Iterator[str]:
+    """Yield a heading and a line for each run of entries that change alike; then new tables."""
+    rows = [
+        _row(fmt, write, run)
+        for write in changed
+        for run in _runs(fmt, write.lvl, write.address, write.old, write.new)
+    ]
+    yield from columns(_HEADER, rows[:SHOWN])
+    if len(rows) > SHOWN:
+        yield f"... {len(rows) - SHOWN:,} more lines of entries (--json has all)"
+    for made in tables[:SHOWN]:
+        level = fmt.level(made.lvl)
+        present = int(fmt.present(made.entries).sum())
+        yield (
+            f"new {level.spec} table at {made.table:#x}: "
+            f"{words.count(present, 'entry')} of {made.entries.size} present"
+        )
+    if len(tables) > SHOWN:
+        yield f"... {len(tables) - SHOWN:,} more new tables (--json has all)"
+
+
+def summary(changed: Sequence[Write], tables: Sequence[Made]) -> str:
+    """Return how much changes."""
+    entries = words.count(sum(write.address.size for write in changed), "entry")
+    new = f", {words.count(len(tables), 'new table')}" if tables else ""
+    return f"{entries}{new}"
+
+
+def changes_json(fmt: Format, changed: Sequence[Write]) -> list[dict[str, Any]]:
+    """Return each entry that changes."""
+    found = []
+    for write in changed:
+        rows = zip(write.address.tolist(), write.old.tolist(), write.new.tolist(), strict=True)
+        for address, old, new in rows:
+            table, index = _place(fmt, write.lvl, address)
+            found.append(
+                {
+                    "level": write.lvl,
+                    "name": words.level_names(fmt.level(write.lvl)),
+                    "table": hex(table),
+                    "index": index,
+                    "entry_pa": hex(address),
+                    "old": _entry_json(fmt, write.lvl, old),
+                    "new": _entry_json(fmt, write.lvl, new),
+                }
+            )
+    return found
+
+
+def tables_json(fmt: Format, tables: Sequence[Made]) -> list[dict[str, Any]]:
+    """Return each new table, with the entries that are not zero."""
+    return [
+        {
+            "level": made.lvl,
+            "name": words.level_names(fmt.level(made.lvl)),
+            "table": hex(made.table),
+            "entries": [
+                {"index": at, "entry": hex(int(made.entries[at]))}
+                for at in np.flatnonzero(made.entries).tolist()
+            ],
+        }
+        for made in tables
+    ]
+
+
+def _entry_json(fmt: Format, lvl: int, entry: int) -> dict[str, Any]:
+    known = entry_json(fmt, lvl, entry)
+    return {name: known[name] for name in ("entry", "kind", "refers_to", "bits")}
+
+
+def _row(fmt: Format, write: Write, run: _Run) -> tuple[str, ...]:
+    last = run.first + run.size - 1
+    table, index = _place(fmt, write.lvl, int(write.address[run.first]))
+    more = f"..{_place(fmt, write.lvl, int(write.address[last]))[1]}" if run.size > 1 else ""
+    old, new = int(write.old[run.first]), int(write.new[run.first])
+    return (
+        f"{fmt.level(write.lvl).spec} {index}{more}",
+        f"{table:#x}",
+        f"{int(write.address[run.first]):#x}",
+        f"{old:#x}{'...' if run.size > 1 and old else ''}",
+        _said(fmt, write.lvl, old),
+        f"{new:#x}{'...' if run.size > 1 and new else ''}",
+        _said(fmt, write.lvl, new),
+    )
+
+
+def _said(fmt: Format, lvl: int, entry: int) -> str:
+    """Return what an entry is and says, in words."""
+    kind = fields.classify(fmt, lvl, entry)
+    if kind is Kind.ABSENT:
+        return "absent"
+    reserved = fields.reserved_bits(fmt, lvl, entry)
+    said = bits_text(fields.bits(fmt, lvl, entry), reserved)
+    return f"{kind.name.lower()} {said}".rstrip()
+
+
+def _runs(fmt: Format, lvl: int, address: Any, old: Any, new: Any) -> Iterator[_Run]:
+    """Yield runs of neighbours whose flags change alike, whatever frames they refer to."""
+    size = fmt.level(lvl).entry_size
+    alike = [
+        (_said(fmt, lvl, before), _said(fmt, lvl, after))
+        for before, after in zip(old.tolist(), new.tolist(), strict=True)
+    ]
+    tables = [_place(fmt, lvl, place)[0] for place in address.tolist()]
+    first = 0
+    for at in range(1, len(alike) + 1):
+        if (
+            at == len(alike)
+            or alike[at] != alike[first]
+            or tables[at] != tables[first]
+            or int(address[at]) != int(address[at - 1]) + size
+        ):
+            yield _Run(first, at - first)
+            first = at
+
+
+def _place(fmt: Format, lvl: int, address: int) -> tuple[int, int]:
+    """Return the table in which an entry stands, and where in it."""
+    level = fmt.level(lvl)
+    inside = address % (level.entry_size << level.index_bits)
+    return address - inside, inside // level.entry_size
