@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 MMU, WXN = 1 << 0, 1 << 19  # of SCTLR_EL1
 HA, HD, DS = 1 << 39, 1 << 40, 1 << 59  # of TCR_EL1
 PAN, EL = 1 << 22, 3 << 2  # of PSTATE
+_BESIDE_THE_ROOT = 0xFFFF << 48 | 1  # of TTBRn_EL1: ASID and CnP
 _SIZES = (32, 36, 40, 42, 44, 48, 52)  # of physical addresses, by IPS and by PARange
 _NAME = re.compile(r"aarch64-(4k|16k|64k)-(\d\d)(-lpa2)?(-lower|-upper)?")
 
@@ -80,7 +81,7 @@ def paging(facts: Facts, wanted: Wanted) -> Paging:
     fmt, halves = _format(wanted.format, told)
     roots = [_root(fmt, facts.register(_HALVES[name].register)) for name in halves]
     if wanted.root is not None:
-        roots[0] = root_address(fmt, wanted.root)
+        roots[0] = root_address(fmt, wanted.root, _BESIDE_THE_ROOT)
     state = facts.registers.get("cpsr") or 0
     rules = Rules(pan=bool(state & PAN), wxn=bool(control & WXN), sets_flag=bool(tcr & HA))
     origin = " ".join(_HALVES[name].register.lower() for name in halves)

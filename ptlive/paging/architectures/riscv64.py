@@ -49,9 +49,10 @@ def paging(facts: Facts, wanted: Wanted) -> Paging:
     """Return what satp says. Raises PtliveError if it says that nothing is translated."""
     satp, status = facts.register("satp"), facts.register("mstatus")
     fmt = _format(facts, wanted.format, satp)
-    root = (satp & PPN) << riscv.PAGE_SHIFT
+    root = _root(satp)
     if wanted.root is not None:
-        root = root_address(fmt, wanted.root)
+        # A value of satp is none of an address: that has no MODE.
+        root = _root(wanted.root) if wanted.root >> 60 else root_address(fmt, wanted.root)
     # A hart without Svadu may set A and D itself all the same, and QEMU's does.
     adue = facts.registers.get("menvcfg") or 0
     rules = Rules(
@@ -60,6 +61,10 @@ def paging(facts: Facts, wanted: Wanted) -> Paging:
         sets_bits=bool(adue & ADUE) if facts.features.get("svadu") else True,
     )
     return Paging(fmt, (root,), "satp", rules, _not_modelled(facts, status))
+
+
+def _root(satp: int) -> int:
+    return (satp & PPN) << riscv.PAGE_SHIFT
 
 
 def _format(facts: Facts, name: str | None, satp: int) -> Format:

@@ -123,6 +123,8 @@ def test_the_user_may_insist() -> None:
     assert found.format.levels[0].reserved_leaf == ((1 << 48) - (1 << 40))
     found = paging(facts(), Wanted(root=0x4123_4000))
     assert found.roots == (0x4123_4000, 0x4040_1000)
+    found = paging(facts(), Wanted(root=0x7_0000_4123_4001))
+    assert found.roots == (0x4123_4000, 0x4040_1000)
     found = paging(facts(SCTLR=0), Wanted(format="aarch64-16k-36", root=0x8000))
     assert (found.format.name, found.roots[0]) == ("aarch64-16k-36", 0x8000)
     for name in ("aarch64-4k", "aarch64-4k-52", "aarch64-8k-48", "aarch64-4k-20"):

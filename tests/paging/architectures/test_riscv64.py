@@ -75,6 +75,7 @@ def test_refuses_what_pages_not(registers: dict[str, Any], why: str) -> None:
 def test_the_user_may_insist() -> None:
     found = paging(facts(satp=0), Wanted(root=0x8000_3000, format="sv57"))
     assert (found.format.name, found.roots) == ("sv57", (0x8000_3000,))
+    assert paging(facts(), Wanted(root=10 << 60 | 0x80005)).roots == (0x8000_5000,)
     with pytest.raises(PtliveError, match="no format 'sv32'; there are sv39, sv48, sv57"):
         paging(facts(), Wanted(format="sv32"))
     with pytest.raises(PtliveError, match="0x80003008 is not the address of a root table"):
