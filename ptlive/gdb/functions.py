@@ -131,7 +131,7 @@ class _Function(gdb.Function):
         root = values[needed] if len(values) > needed else None
         try:
             found = self._translation(values[0], more, root)
-        except PtliveError as error:
+        except (PtliveError, gdb.error) as error:
             raise gdb.GdbError(str(error)) from None
         finally:
             self._session.leave()
@@ -146,8 +146,8 @@ class _Function(gdb.Function):
             if name not in ACCESS_KINDS:
                 raise PtliveError(f"{name!r} is no access: {', '.join(ACCESS_KINDS)} are")
             kinds = [ACCESS_KINDS[name]]
-        address = np.array([number(va)], dtype=np.uint64)
         with self._session.space(None if root is None else number(root)) as space:
+            address = np.array([number(va)], dtype=np.uint64)
             return space.describe(space.translate(address), 0, kinds)
 
 

@@ -153,7 +153,7 @@ def number(value: gdb.Value) -> int:
         value = value.address
     try:
         return int(value) & LAST
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, gdb.error):
         raise gdb.error(f"a value of the type {value.type} is no address") from None
 
 
@@ -165,6 +165,8 @@ def _connection() -> gdb.RemoteTargetConnection:
         # In a condition of a breakpoint gdb says of a thread that it runs, and yet has its
         # registers.
         gdb.newest_frame()
-    except gdb.error:
+    except gdb.error as error:
+        if gdb.selected_thread() is None:  # QEMU has ended, which gdb learns by asking
+            raise PtliveError(f"gdb has lost its guest: {error}") from None
         raise PtliveError("the guest runs: stop it first (Ctrl-C, or interrupt)") from None
     return connection
