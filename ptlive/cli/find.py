@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ from ptlive.show.terminal import heading, print_blocks, stdout, write_lines
 from ptlive.space import TARGET_NAMES
 
 if TYPE_CHECKING:
-    from ptlive.analysis.areas import Area
+    from ptlive.analysis.profile import Profile
     from ptlive.cli.connect import Connection
     from ptlive.space import AddressSpace
 
@@ -84,7 +85,7 @@ def find_(
         if absent and not len(spans) and not check:
             raise PtliveError("; ".join(absent))
         groups = walk_together(connection.spaces, told)
-        areas = [_areas(connection, group, profile) for group in groups]
+        known = [_profiles(connection, group, profile) for group in groups]
         changes = connection.changes()
     for line in absent:
         tell(line)
@@ -92,7 +93,13 @@ def find_(
         print_tables(connection, groups, limit, as_json=target.json, changes=changes)
         return DONE
     answers = [
-        _answer(group, spans, area, limit) for group, area in zip(groups, areas, strict=True)
+        replace(
+            _answer(group, spans, limit),
+            areas=[one.areas if one else () for one in some],
+            # The kernel's half, where its symbols are, is that of all roots of a system.
+            name_of=next((one.name_of for one in some if one), profile.names),
+        )
+        for group, some in zip(groups, known, strict=True)
     ]
     if target.json:
         notes = [("no-translation", line) for line in absent]
@@ -149,16 +156,13 @@ def _with_va(
     return Spans(first, last), absent
 
 
-def _areas(
+def _profiles(
     connection: Connection, group: Together, profile: ProfileOptions
-) -> list[tuple[Area, ...]]:
-    known = [profile_of(connection, space, None, profile) for space in group.spaces]
-    return [one.areas if one else () for one in known]
+) -> list[Profile | None]:
+    return [profile_of(connection, space, None, profile) for space in group.spaces]
 
 
-def _answer(
-    group: Together, spans: Spans, areas: list[tuple[Area, ...]], limit: int
-) -> show.Answer:
+def _answer(group: Together, spans: Spans, limit: int) -> show.Answer:
     folded = fold(group.graph)
     space = group.spaces[0]
     known = tables(group.graph)
@@ -183,7 +187,6 @@ def _answer(
         table_of=table_of,
         roots=[hex(int(space.root[0])) for space in group.spaces],
         sets=sets,
-        areas=areas,
     )
 
 

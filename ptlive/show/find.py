@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ptlive.analysis.areas import Area
     from ptlive.analysis.find import Found, Mappings, Spans
     from ptlive.analysis.fold import Tables
+    from ptlive.analysis.profile import NameOf
     from ptlive.arrays import Bool, Index
     from ptlive.paging.format import Format
     from ptlive.show.grid import Column
@@ -39,6 +40,7 @@ class Answer:
     tables, table_of: the tables of the walk, and rows of these by stretch, see `pairs`
     roots: how the roots are called; sets: which of them each space of `found` stands for
     areas: of each root, where the system that it belongs to is known
+    name_of: names a linear address, if somebody does
     """
 
     fmt: Format
@@ -51,6 +53,7 @@ class Answer:
     roots: Sequence[str]
     sets: Bool
     areas: Sequence[tuple[Area, ...]] = ()
+    name_of: NameOf | None = None
 
 
 def root_words(sets: Bool, roots: Sequence[str]) -> list[str]:
@@ -217,6 +220,10 @@ def _columns(answer: Answer, mappings: Mappings) -> Iterator[tuple[str, Column]]
     if any(answer.areas):
         area, named = _areas(answer, mappings)
         yield "area", Words(area.astype(np.uint64), [plain(one) for one in named].__getitem__)
+    if answer.name_of is not None:
+        symbols = [plain(answer.name_of(va) or "") for va in mappings.va.tolist()]
+        if any(symbols):
+            yield "symbol", Words(np.arange(len(symbols), dtype=np.uint64), symbols.__getitem__)
     if len(answer.roots) > 1:
         named = root_words(answer.sets, answer.roots)
         yield "in", Words(mappings.space.astype(np.uint64), named.__getitem__)
@@ -266,9 +273,11 @@ def _mapping_json(answer: Answer) -> Iterator[str]:
         columns = (mappings.va, mappings.last_va, mappings.pa, mappings.entry_pa, mappings.entry)
         lists = [column[rows].tolist() for column in (*columns, which)]
         for va, last_va, pa, entry_pa, entry, at in zip(*lists, strict=True):
+            symbol = json.dumps(answer.name_of(va) if answer.name_of else None)
             yield (
                 f'{{"va": "{va:#018x}", "last_va": "{last_va:#018x}", "pa": "{pa:#x}", {inner[at]}'
-                f', "entry_pa": "{entry_pa:#x}", "entry": "{entry:#018x}", {outer[at]}'
+                f', "entry_pa": "{entry_pa:#x}", "entry": "{entry:#018x}", "symbol": {symbol}'
+                f", {outer[at]}"
             )
 
 
