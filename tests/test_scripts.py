@@ -194,8 +194,28 @@ def test_a_linux_guest_that_cannot_be_had_is_no_failure_of_setup(computer: Compu
     assert "no guest linux" in told
 
 
+OTHERS = {
+    "qemu-system-riscv64": "qemu-system-misc",
+    "riscv64-linux-gnu-gcc": "gcc-riscv64-linux-gnu",
+    "qemu-system-aarch64": "qemu-system-arm",
+    "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
+    "qemu-system-ppc64": "qemu-system-ppc",
+    "powerpc64le-linux-gnu-gcc": "gcc-powerpc64le-linux-gnu",
+}
+
+
+def test_other_architectures_are_installed_for_the_long_tests_alone(computer: Computer) -> None:
+    computer.setup()
+    assert computer.setup("--linux")[2] == ["python -m ptlive.guests linux"]
+    update, install, *_ = computer.setup("--guests")[2]
+    assert update == "apt-get -q update"
+    assert install.split()[-6:] == list(OTHERS.values())
+
+
 def test_all_guests_are_fetched_with_one_look_at_apts_lists(computer: Computer) -> None:
     computer.setup()
+    for name in OTHERS:
+        computer.add(name)
     names = ("linux", "linux:bookworm-backports", "ovmf", "xen", "memtest")
     fetch = [f"python -m ptlive.guests {name}" for name in names]
     assert computer.setup("--guests")[2] == fetch
