@@ -24,6 +24,7 @@ from tests.reference.levels import software_walk
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from ptlive.arrays import U64
     from ptlive.paging.format import Format
     from ptlive.paging.graph import Graph
 
@@ -56,6 +57,8 @@ class Judge:
             own(space)
         self.active = -1
         self.count = 0
+        self._expected: list[dict[int, Page]] = []
+        self._seen = u64()
         self._walk_every = walk_every
 
     def run(self, commands: Iterable[Command]) -> None:
@@ -100,8 +103,12 @@ class Judge:
         return [machine.one(command) for machine in self.machines]
 
     def look(self) -> None:
-        """Look at all tables of the last machine."""
+        """Look at all tables of the last machine, if they are others than last time."""
         machine = self.machines[-1]
+        pages = [dict(space.pages) for space in self.spaces]
+        if pages == self._expected and np.array_equal(machine.area(), self._seen):
+            return
+        self._expected, self._seen = pages, machine.area().copy()
         for root, space in zip(machine.roots, self.spaces, strict=True):
             graph = walk(self.format, machine.ram, u64(root))
             self._compare(graph, space)
@@ -134,17 +141,16 @@ class Judge:
 
     def _compare(self, graph: Graph, space: Space) -> None:
         """Hold what ptlive found against the model."""
+        chunks = list(leaves(graph))
         found = [
-            (va, bits, entry)
-            for chunk in leaves(graph)
-            for va, bits, entry in zip(
-                chunk.va.tolist(), chunk.bits.tolist(), chunk.entry.tolist(), strict=True
-            )
+            np.concatenate([u64(), *(chunk.column(name) for chunk in chunks)])
+            for name in ("va", "bits", "entry")
         ]
-        expected = [(va, page.shift, entry_of(page)) for va, page in sorted(space.pages.items())]
-        if found != expected:
-            wrong = sorted(set(found) ^ set(expected))[:3]
-            raise AssertionError(f"pages differ: {[tuple(map(hex, row)) for row in wrong]}")
+        expected = columns(space.pages)
+        if not all(map(np.array_equal, found, expected)):
+            here, there = ({*map(tuple, np.stack(rows, 1).tolist())} for rows in (found, expected))
+            wrong = [tuple(map(hex, row)) for row in sorted(here ^ there)[:3]]
+            raise AssertionError(f"pages differ: {wrong}")
         for floor in graph.floors:
             assert not set(floor.kind.tolist()) & {Kind.MALFORMED, Kind.UNREADABLE}
             if floor.lvl < self.levels:
@@ -251,6 +257,17 @@ class _Within:
 def _known(page: Page, va: int = 0) -> tuple[int, int]:
     """Return what the TLB knows of a page and must not keep: where it leads, and the rights."""
     return (page.pa - va, page.flags & ~(A | D))
+
+
+def columns(pages: dict[int, Page]) -> tuple[U64, U64, U64]:
+    """Return the pages' addresses, log2 of their sizes, and entries; ascending."""
+    va = np.fromiter(pages, np.uint64, len(pages))
+    shift, pa, flags = np.array([*pages.values()], np.uint64).reshape(-1, 3).T
+    ps, large = np.uint64(PS), shift > 12
+    pat = np.where(flags & ps, np.uint64(PAT_LARGE), np.uint64(0))
+    entry = pa | np.where(large, flags & ~ps | ps | pat, flags)
+    order = np.argsort(va)
+    return va[order], shift[order], entry[order]
 
 
 def entry_of(page: Page) -> int:
