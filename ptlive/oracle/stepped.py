@@ -72,8 +72,8 @@ class SteppedProbe:
     ) -> None:
         if stub.halted(vcpu):
             raise PtliveError(
-                f"vCPU {vcpu} is halted and executes nothing: --let-run lets the guest run "
-                "until it wakes"
+                f"vCPU {vcpu} is halted and executes nothing: let the guest run until it wakes "
+                "(--let-run; inside gdb, continue)"
             )
         self._stub, self._journal, self._vcpu = stub, journal, vcpu
         self._mark = len(journal)
