@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 VARIABLE = "PTLIVE_PACKAGES"
 #: Libraries without which no command runs.
 _NEEDED = ("numpy", "click", "rich")
+#: Those of single commands: explain, --symbols, export.
+_USED = ("capstone", "elftools", "zstandard")
+# As in pyproject.toml.
+_OLDEST_PYTHON = (3, 11)
 # The parent of the package `ptlive`: the top of a checkout, or a site-packages.
 _HOME = Path(__file__).resolve().parents[2]
 _VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -32,17 +36,23 @@ _SIGNALS = (signal.SIGINT, signal.SIGCHLD, signal.SIGALRM, signal.SIGTERM, signa
 
 def prepare() -> None:
     """Make the libraries that ptlive uses known. Raises gdb.GdbError if they are not found."""
+    if not hasattr(gdb, "RemoteTargetConnection") or sys.version_info < _OLDEST_PYTHON:
+        python = ".".join(map(str, sys.version_info[:2]))
+        needed = ".".join(map(str, _OLDEST_PYTHON))
+        raise gdb.GdbError(
+            f"ptlive: gdb 12 or newer, with Python {needed} or newer, is needed; this is gdb "
+            f"{gdb.VERSION} with Python {python}"
+        )
     for place in (None, *_places()):
         if place is not None and str(place) not in sys.path:
             sys.path.append(str(place))
-        if all(importlib.util.find_spec(name) for name in _NEEDED):
+        if not _missing((*_NEEDED, *_USED)):
             break
-    else:
+    if _missing(_NEEDED):
         raise gdb.GdbError(
             f"ptlive: gdb's Python {sys.version_info.major}.{sys.version_info.minor} does not "
-            f"find {', '.join(n for n in _NEEDED if not importlib.util.find_spec(n))}: install "
-            "ptlive for this version of Python, or name the site-packages that has them by "
-            f"${VARIABLE}"
+            f"find {', '.join(_missing(_NEEDED))}: install ptlive for this version of Python, "
+            f"or name the site-packages that has them by ${VARIABLE}"
         )
     # Libraries start threads when they are imported (numpy's OpenBLAS), which inherit this.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
@@ -52,6 +62,10 @@ def prepare() -> None:
         raise gdb.GdbError(f"ptlive: numpy does not load in gdb's Python: {error}") from None
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _missing(names: tuple[str, ...]) -> list[str]:
+    return [name for name in names if importlib.util.find_spec(name) is None]
 
 
 def _places() -> Iterator[Path]:
