@@ -1,0 +1,155 @@
+"""`ptlive edit` on real guests: shown, written, confirmed by the MMU, and taken back."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from ptlive.target.attach import attach
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from ptlive.target.running import Guest
+    from tests.cli.conftest import Done
+
+# Of the menu guest (guest/menu/chapters/leaf4k.c): rwx-, r-x-, rw--, r--- in four pages.
+FIRST, LAST = 0x80_8060_0000, 0x80_8060_3FFF
+LARGE = 0x70_0000  # in a page of 2M, rw--, that maps itself
+FRAME = 0x700_0000  # RAM that the menu guest uses for nothing
+
+
+def at(guest: Guest) -> tuple[str, ...]:
+    return ("--gdb", guest.gdb)
+
+
+def state(guest: Guest) -> tuple[Any, ...]:
+    """Return the registers and the tables, and a table's frame before it is one."""
+    with attach(guest.gdb) as target:
+        registers = [target.stub.registers(vcpu) for vcpu in target.stub.vcpus()]
+        low = np.arange(0x20_0000, 0x60_0000, 1 << 12, dtype=np.uint64)
+        frames = np.append(low, np.uint64(FRAME))
+        data, valid = target.stub.read_physical(frames, 1 << 12)
+        assert valid.all()
+        return registers, data.tobytes()
+
+
+@pytest.mark.qemu
+def test_a_dry_run_asks_a_twin_and_changes_nothing(
+    ptlive: Callable[..., Done], menu_guest_5: Guest
+) -> None:
+    before = state(menu_guest_5)
+    done = ptlive(
+        *("edit", "protect", f"{FIRST:#x}..{LAST:#x}", "--rights", "r---", "--json"),
+        *at(menu_guest_5),
+    )
+    assert done.status == 0, done.err
+    found = json.loads(done.out)
+    assert found["schema"] == "ptlive.edit/1"
+    result = found["roots"][0]["result"]
+    assert [one["level"] for one in result["changes"]] == [1, 1, 1]
+    assert [one["index"] for one in result["changes"]] == [0, 1, 2]
+    assert [one["new"]["bits"]["XD"] for one in result["changes"]] == [1, 1, 1]
+    assert result["after"][0]["rights"] == {"write": False, "execute": False, "user": False}
+    assert result["written"] is False
+    faults = next(one for one in result["mmu"]["checks"] if one["property"] == "fault")
+    assert (faults["checked"], faults["disagreed"]) == (32, 0)
+    assert state(menu_guest_5) == before
+
+
+@pytest.mark.qemu
+def test_what_is_written_is_confirmed_and_undone_to_the_last_bit(
+    ptlive: Callable[..., Done], menu_guest_5: Guest, tmp_path: Path
+) -> None:
+    before = state(menu_guest_5)
+    file = tmp_path / "undo.json"
+    how = ("--frame", hex(FRAME), "--write", "--undo", str(file), *at(menu_guest_5))
+    done = ptlive("edit", "unmap", f"{LARGE:#x}..{LARGE + 0x1FFF:#x}", *how)
+    assert done.status == 0, done.err
+    assert re.search(r"^stepped +TCG +fault +16 +16 +0 ", done.out, re.MULTILINE)
+    assert "TLB of vCPU 1 flushed" in done.out
+    assert state(menu_guest_5) != before
+    gone = ptlive("translate", hex(LARGE), "--check", *at(menu_guest_5))
+    assert gone.status == 1
+    neighbour = ptlive("translate", hex(LARGE - 4096), "--check", *at(menu_guest_5))
+    assert neighbour.status == 0
+    again = ptlive("edit", "undo", str(file), *at(menu_guest_5))
+    assert again.status == 0, again.err
+    assert state(menu_guest_5) == before
+    twice = ptlive("edit", "undo", str(file), *at(menu_guest_5))
+    assert twice.status == 2
+    assert "is not what the edit left there" in twice.err
+
+
+@pytest.mark.qemu
+def test_what_a_vcpu_stands_on_is_not_taken_away_unasked(
+    ptlive: Callable[..., Done], menu_guest_5: Guest
+) -> None:
+    before = state(menu_guest_5)
+    code = "0x200000..0x203fff"
+    done = ptlive("edit", "unmap", code, "--write", *at(menu_guest_5))
+    assert done.status == 2
+    assert "would lose the code at its PC" in done.err
+    assert "nothing was written" in done.err
+    shown = ptlive("edit", "unmap", code, "--no-twin", *at(menu_guest_5))
+    assert shown.status == 1
+    assert state(menu_guest_5) == before
+
+
+@pytest.mark.qemu
+def test_a_running_guest_is_shown_but_not_written(
+    ptlive: Callable[..., Done], linux_guest: Guest
+) -> None:
+    rows = json.loads(ptlive("map", "--rights", "w-x", "--json", *at(linux_guest)).out)
+    region = rows["roots"][0]["result"]["regions"][-1]
+    first = int(region["va"], 0)
+    words = ("edit", "protect", f"{first:#x}..{first + 0xFFF:#x}", "--rights", "-w")
+    done = ptlive(*words, "--write", *at(linux_guest))
+    assert done.status == 2
+    assert "the guest runs" in done.err
+
+
+@pytest.mark.qemu
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("unmap", "0x700000"), "a range of whole pages"),
+        (("unmap", "0x700000..0x7000ff"), "cannot be split"),
+        (("unmap", "0x1000000000000000..0x1000000000000fff"), "nothing would change"),
+        (("unmap", "0x700000..0x700fff"), "this needs 1 new table of 4096 bytes"),
+        (("unmap", "0x700000..0x700fff", "--frame", "0xfffffffff000"), "is not RAM"),
+        (("protect", "0x700000..0x700fff"), "say what is to change"),
+        (("protect", "0x700000..0x700fff", "--rights", "q"), "the letters of"),
+        (("protect", "0x700000..0x700fff", "--attr", "XY"), "has no XY"),
+        (("protect", "0x600000..0x7fffff", "--key", "16"), "does not fit"),
+        (("remap", "0x600000..0x7fffff", "0x1000"), "cannot stand in a PDE"),
+        (("remap", "0x10000000000..0x10000000fff", "0x1000"), "--like"),
+        (("undo", "/dev/null"), "no undo file"),
+        (("undo", "/nonexistent"), "cannot read"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_a_sentence(
+    ptlive: Callable[..., Done], menu_guest_5: Guest, words: tuple[str, ...], said: str
+) -> None:
+    done = ptlive("edit", *words, *at(menu_guest_5))
+    assert said in done.out + done.err
+    assert done.status == (0 if "nothing" in said else 2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", '{"schema": "x"}', '{"schema": "ptlive.edit-undo/1", "writes": 5}', "[" * 9999],
+)
+def test_a_file_that_is_no_undo_file_is_refused(tmp_path: Path, text: str) -> None:
+    from ptlive.answers.edit_write import read_undo
+    from ptlive.errors import PtliveError
+
+    file = tmp_path / "undo.json"
+    file.write_text(text)
+    with pytest.raises(PtliveError, match="no undo file"):
+        read_undo(file)
