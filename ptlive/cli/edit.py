@@ -338,7 +338,8 @@ def _written(connection: Connection, done: _Done, how: How, name: str) -> _Done:
         report = execute(connection.target, done.space, *ends, connection.running)
         return dataclasses.replace(done, executed=report)
     except PtliveError as error:
-        return dataclasses.replace(done, executed_why=str(error))
+        # Then a copy of the guest is asked, which has the edit by now.
+        return _asked(connection, dataclasses.replace(done, executed_why=str(error)), how)
 
 
 def _print(done: _Done) -> None:
