@@ -133,13 +133,16 @@ def test_every_page_of_the_walk_is_one_of_the_manual(case: Case) -> None:
     checked = 0
     for chunk in paths.leaves(graph):
         for at in range(min(len(chunk), 50)):
-            va, last_va = int(chunk.va[at]), int(chunk.last_va[at])
-            expected = case.expected(va)
+            va, last_va, entry_pa = (int(c[at]) for c in (chunk.va, chunk.last_va, chunk.entry_pa))
+            # Of entries that make one page each is asked about its own 4K: they may disagree.
+            size = last_va - va + 1
+            own = entry_pa // 8 % 16 * FRAME if size == 1 << 16 else 0
+            expected = case.expected(va + own)
             checked += 1
             assert expected.kind == "leaf"
-            assert expected.path[-1].at == int(chunk.entry_pa[at])
-            assert last_va - va + 1 == expected.size
-            assert expected.pa == int(chunk.pa[at])
+            assert expected.path[-1].at == entry_pa
+            assert expected.size == size
+            assert expected.pa == int(chunk.pa[at]) + own
         if checked > 200:
             break
 
