@@ -251,11 +251,13 @@ def undo(target: TargetOptions, file: Path, force: bool) -> int:
     with connect(_alone(target)) as connection:
         check_writable(connection.target)
         count, flushed = take_back(connection.target, file, force=force)
+        whole = words.count(count, "piece")
         result = {"operation": "undo", "restored": count, "tlb_flushed": flushed.done}
         if target.json:
             print_json(connection.envelope("edit", [result] * len(connection.spaces)))
         else:
-            stdout().out(f"{count:,} pieces of memory are as they were; {flushed.text}")
+            are = "is as it was" if count == 1 else "are as they were"
+            stdout().out(f"{whole} of memory {are}; {flushed.text}")
     return DONE
 
 

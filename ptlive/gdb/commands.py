@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 #: have are passed over.
 NAMES = (
     *("translate", "explain", "map", "roots", "areas", "find", "stats", "table"),
-    *("verify", "audit", "snapshot", "diff", "export", "decode", "fault"),
+    *("verify", "audit", "edit", "snapshot", "diff", "export", "decode", "fault"),
 )
 #: Those that an empty line shall not repeat: they take long, or write files.
-_ONCE = ("verify", "audit", "snapshot", "export")
+_ONCE = ("verify", "audit", "edit", "snapshot", "export")
 _HELP_WIDTH = 78
 #: The status of the last command, as the shell's $?.
 STATUS = "_pt_status"
