@@ -56,4 +56,4 @@ def test_random_operations(tmp_path: Path, levels: int) -> None:
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("levels", [4, 5])
 def test_thousands_of_random_operations(tmp_path: Path, levels: int) -> None:
-    judge_guests(tmp_path, levels, range(400, 410), 300, walk_every=1)
+    judge_guests(tmp_path, levels, range(400, 405), 250, walk_every=1)
