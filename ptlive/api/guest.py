@@ -10,6 +10,7 @@ from ptlive.answers.spaces import PlainView, found_roots, space_at, space_of
 from ptlive.api.held import Held
 from ptlive.api.shown import Shown, Table
 from ptlive.api.space import AddressSpace
+from ptlive.api.whole import LAST, number
 from ptlive.errors import PtliveError
 from ptlive.show import words
 from ptlive.target import running, sources
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from ptlive.target.cpu import CpuState
     from ptlive.target.running import Guest as Running
     from ptlive.wire.qmp import Qmp
+
+# RDPKRU gives 32 bits (SDM vol. 3A, 4.6.2).
+_LAST_PKRU = (1 << 32) - 1
 
 
 class Guest(Shown):
@@ -92,16 +96,23 @@ class Guest(Shown):
         Raises PtliveError if paging is off, for a mode that has no format, and for a vCPU or root
         that there is none of.
         """
+        vcpu = number(vcpu, "a vCPU", 1)
         if pkru == "ask":
             asking = self.space(vcpu, format=format)
             pkru = pkru_of(self._target, asking._inner, self._held.running)
+        elif pkru is not None:
+            pkru = number(pkru, "PKRU", last=_LAST_PKRU)
         view = PlainView(vcpu, format, pkru)
         target = self._target
         if isinstance(root, str) and root.startswith("#"):
             return self._listed(root, view)
-        where = "cr3" if root is None else root if isinstance(root, str) else hex(root)
-        if where != "cr3" and not where.startswith("vcpu:"):
-            where = hex(_number(where))
+        where = "cr3" if root is None else root
+        if not isinstance(where, str):
+            where = hex(number(where, "the address of a root table"))
+        elif where.startswith("vcpu:"):
+            where = f"vcpu:{_parsed(where.removeprefix('vcpu:'))}"
+        elif where != "cr3":
+            where = hex(_parsed(where))
         return AddressSpace(self._held, space_at(target, view, where))
 
     def spaces(self) -> list[AddressSpace]:
@@ -155,10 +166,13 @@ class Guest(Shown):
         """
         import numpy as np
 
-        if not 0 <= pa < 1 << 64 or length < 0:
-            raise PtliveError(f"{length} bytes at {pa:#x} are no stretch of physical memory")
-        data, valid = self._target.memory.read(np.array([pa], dtype=np.uint64), length)
-        if not valid[0]:
+        pa = number(pa, "a physical address")
+        length = number(length, "a length", last=LAST + 1 - pa)
+        # More than there is, is not tried: room would have to be made for it first.
+        there = sum(one.last - one.first + 1 for one in self._target.ram_map.regions)
+        where, wanted = np.array([pa], dtype=np.uint64), min(length, there)
+        data, valid = self._target.memory.read(where, wanted)
+        if wanted < length or not valid[0]:
             raise PtliveError(f"{pa:#x}..{pa + length - 1:#x} lies in no RAM and no ROM")
         return bytes(data[0])
 
@@ -311,8 +325,8 @@ def _hex(value: int | None) -> str:
     return "" if value is None else f"{value:#x}"
 
 
-def _number(text: str) -> int:
+def _parsed(text: str) -> int:
     try:
-        return int(text, 0)
+        return number(int(text, 0), "the address of a root table")
     except ValueError:
         raise PtliveError(f"{text!r} is no root: an address, cr3, vcpu:N or #N") from None

@@ -13,6 +13,7 @@ from ptlive.analysis.areas import area_of
 from ptlive.api.rights import Rights
 from ptlive.api.shown import ROWS, Row, Shown, Table
 from ptlive.api.translation import page_words
+from ptlive.api.whole import number
 from ptlive.paging import fields
 from ptlive.show import regions as show
 from ptlive.show import words
@@ -113,7 +114,7 @@ class Regions(Shown, Sequence[Region]):
 
     def at(self, va: int) -> Region | None:
         """Return the region that an address lies in, None if there is none."""
-        found = self._found
+        found, va = self._found, number(va, "an address")
         row = int(np.searchsorted(found.va, np.uint64(va), "right")) - 1
         if row >= 0 and va <= int(found.last_va[row]):
             return self[row]

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ptlive.access_kind import ACCESS_KINDS
+from ptlive.analysis.linear import read_linear
 from ptlive.answers.areas import chosen_ranges, cuts_of
 from ptlive.answers.ranges import ends, united
 from ptlive.api.frozen import frozen
 from ptlive.api.regions import Regions
 from ptlive.api.shown import Shown
 from ptlive.api.translation import Translation
+from ptlive.api.whole import LAST, address_array, number, range_of
 from ptlive.errors import PtliveError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator
     from os import PathLike
 
     import numpy.typing as npt
@@ -36,7 +38,8 @@ if TYPE_CHECKING:
 
     Ranges = Iterable[tuple[int, int]]
 
-_LAST = (1 << 64) - 1
+# More than any instruction touches at once (XSAVE, tens of KB), and quickly told.
+_LONGEST = 1 << 20
 
 
 class AddressSpace(Shown):
@@ -88,7 +91,8 @@ class AddressSpace(Shown):
 
         Raises PtliveError for an address beyond 64 bits, and for a bad root table.
         """
-        space, one = self._space, _addresses([va])
+        space, one = self._space, address_array([va])
+        length = number(length, "the length of an access", 1, _LONGEST)
         found = space.translate(one)
         kinds = list(ACCESS_KINDS.values())
         told = space.describe(found, 0, kinds, space.beyond(one, length))
@@ -101,7 +105,7 @@ class AddressSpace(Shown):
         mapped), mapped bool, page_bits uint8 (log2 of the page's bytes), kind, lvl, entry and
         entry_pa of the entry at which each path ends. Raises PtliveError for a bad root table.
         """
-        return self._space.translate(_addresses(va))
+        return self._space.translate(address_array(va))
 
     def read(self, va: int, length: int) -> bytes:
         """Read memory through the tables, as the debugger of a kernel does: rights do not count.
@@ -110,21 +114,17 @@ class AddressSpace(Shown):
         not touched.
         """
         space = self._space
-        if length <= 0:
-            return b""
-        if not 0 <= va <= _LAST + 1 - length:
-            raise PtliveError(f"{length} bytes from {va:#x} on reach beyond the last address")
-        first, last = va & ~0xFFF, va + length - 1
-        pages = np.arange(first >> 12, (last >> 12) + 1, dtype=np.uint64) << np.uint64(12)
-        found = space.translate(pages)
-        if not found.mapped.all():
-            missing = max(int(pages[~found.mapped][0]), va)
-            raise PtliveError(f"{missing:#x} is not mapped in {space.title}")
-        data, valid = space.memory.read(found.pa, 1 << 12)
-        if not valid.all():
-            lost = int(pages[~valid][0])
-            raise PtliveError(f"what {max(lost, va):#x} maps is no RAM and no ROM that can be read")
-        return data.tobytes()[va - first : va - first + length]
+        va = number(va, "an address")
+        length = number(length, "a length", last=LAST + 1 - va)
+        data = read_linear(space.format, space.memory, space.root, va, length)
+        if len(data) < length:
+            lost = va + len(data)
+            if not space.translate(address_array([lost])).mapped[0]:
+                raise PtliveError(f"{lost:#x} is not mapped in {space.title}")
+            if self.frozen:
+                raise PtliveError("a frozen copy has the tables, and not what they map")
+            raise PtliveError(f"what {lost:#x} maps is no RAM and no ROM that can be read")
+        return data
 
     def walk(self, ranges: Ranges | None = None) -> Graph:
         """Walk the tables; return the graph of what was found, see `ptlive.paging.graph`.
@@ -200,19 +200,18 @@ class AddressSpace(Shown):
         from ptlive.answers.filters import filter_of
 
         space = self._space
-        names = (area,) if isinstance(area, str) else tuple(area)
+        names = _each(area)
         system = self.system() if areas or names else None
         wanted = () if ranges is None else _united(ranges)
         if names:
             wanted = chosen_ranges(system, names, wanted)
-        letters = (rights,) if isinstance(rights, str) else tuple(rights)
         chosen = filter_of(
             space.format,
-            rights=letters,
-            sizes=tuple(_size_bits(size) for size in sizes),
-            kinds=tuple(kinds),
-            fields=tuple(attributes),
-            frames=tuple(frames),
+            rights=_each(rights),
+            sizes=_sizes_bits(sizes),
+            kinds=_each(kinds),
+            fields=_each(attributes),
+            frames=tuple(range_of(one, "physical addresses") for one in frames),
         )
         some, _ = filtered(space.walk(ends(wanted)), chosen, space.target_of)
         known = system if areas else None
@@ -227,10 +226,9 @@ class AddressSpace(Shown):
         """
         from ptlive.api.mappings import mappings
 
-        last = pa if last_pa is None else last_pa
-        if not 0 <= pa <= last <= _LAST or limit < 1:
-            raise PtliveError(f"{pa:#x}..{last:#x} is no stretch of physical addresses")
-        return mappings(self._space, (pa, last), limit, self._areas())
+        stretch = range_of((pa, pa if last_pa is None else last_pa), "physical addresses")
+        limit = number(limit, "a limit", 1)
+        return mappings(self._space, stretch, limit, self._areas())
 
     def diff(
         self,
@@ -254,7 +252,7 @@ class AddressSpace(Shown):
             one,
             newer,
             _ends(ranges),
-            (only, ignore),
+            (_each(only), _each(ignore)),
             other._areas() or self._areas(),
             same_memory=one.memory is newer.memory,
         )
@@ -267,7 +265,7 @@ class AddressSpace(Shown):
         """
         from ptlive.api.audit import audited
 
-        return audited(self._live("audit"), self._space, only)
+        return audited(self._live("audit"), self._space, _each(only))
 
     def verify(
         self,
@@ -299,13 +297,13 @@ class AddressSpace(Shown):
             self._live("verify"),
             self._space,
             ranges=_ends(ranges),
-            addresses=_addresses(list(addresses)) if addresses else None,
-            accesses=accesses,
-            oracles=tuple(oracles),
-            random=random,
+            addresses=address_array(list(addresses)) if addresses else None,
+            accesses=_each(accesses),
+            oracles=_each(oracles),
+            random=None if random is None else number(random, "how many random addresses"),
             each_frame=each_frame,
-            probes=probes,
-            seed=seed,
+            probes=number(probes, "how many probes"),
+            seed=number(seed, "a seed"),
         )
 
     def _areas(self) -> tuple[Area, ...]:
@@ -332,21 +330,17 @@ class AddressSpace(Shown):
         yield from self.notes
 
 
-def _size_bits(size: int) -> int:
-    if size <= 0 or size & (size - 1):
-        raise PtliveError(f"{size} is no size of pages: 4096, 1 << 21, 1 << 30")
-    return size.bit_length() - 1
+def _each(names: str | Collection[str]) -> tuple[str, ...]:
+    """Return what is named; a text, which is a collection of letters too, is one name."""
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
-def _addresses(va: npt.ArrayLike | Sequence[int]) -> U64:
-    """Return addresses as uint64[n]. Raises PtliveError for what is none."""
-    if isinstance(va, np.ndarray) and va.dtype == np.uint64:
-        return va.reshape(-1)
-    try:
-        values = [int(one) for one in np.atleast_1d(np.asarray(va, dtype=object)).reshape(-1)]
-        return np.array(values, dtype=np.uint64)
-    except (TypeError, ValueError, OverflowError):
-        raise PtliveError("an address is a number from 0 to 2**64 - 1") from None
+def _sizes_bits(sizes: int | Collection[int]) -> tuple[int, ...]:
+    some = [number(size, "a size of pages", 1) for size in np.atleast_1d(np.array(sizes, object))]
+    for size in some:
+        if size & (size - 1):
+            raise PtliveError(f"{size} is no size of pages: 4096, 1 << 21, 1 << 30")
+    return tuple(size.bit_length() - 1 for size in some)
 
 
 def _ends(ranges: Ranges | None) -> tuple[U64, U64] | None:
@@ -356,10 +350,10 @@ def _ends(ranges: Ranges | None) -> tuple[U64, U64] | None:
 
 def _united(ranges: Ranges) -> tuple[tuple[int, int], ...]:
     """Return ranges, none overlapping. Raises PtliveError for what is no range."""
-    pairs = [(int(first), int(last)) for first, last in ranges]
+    try:
+        pairs = [range_of(one, "addresses") for one in ranges]
+    except TypeError:
+        raise PtliveError("ranges are pairs (first, last), both included") from None
     if not pairs:
         raise PtliveError("no range is given: leave it out for everything")
-    for first, last in pairs:
-        if not 0 <= first <= last <= _LAST:
-            raise PtliveError(f"{first:#x}..{last:#x} is no range of 64-bit addresses")
     return united(pairs)

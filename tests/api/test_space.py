@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -58,10 +60,34 @@ def test_many_addresses_are_one_question(space: ptlive.AddressSpace) -> None:
     assert int(space.translate_many([high]).va[0]) == high
 
 
-@pytest.mark.parametrize("wrong", [-1, 1 << 64, "x", None, 1.5e300])
+@pytest.mark.parametrize("wrong", [-1, 1 << 64, "x", None, 1.5e300, 2.0, np.int64(-1), b"x"])
 def test_what_is_no_address_is_refused(space: ptlive.AddressSpace, wrong: int) -> None:
-    with pytest.raises(ptlive.PtliveError, match="an address is a number"):
-        space.translate(wrong)
+    for question in (
+        space.translate,
+        lambda va: space.translate_many([0, va]),
+        lambda va: space.read(va, 1),
+        lambda va: space.regions([(0, va)]),
+        space.find,
+        space.regions().at,
+    ):
+        with pytest.raises(ptlive.PtliveError, match="an address is"):
+            question(wrong)
+
+
+@pytest.mark.parametrize("kind", [np.uint64, np.int64, np.int32])
+def test_numbers_of_numpy_are_addresses(space: ptlive.AddressSpace, kind: Any) -> None:
+    va = kind(PAGES + FRAME)
+    assert space.translate(va).pa == (DATA + 1) * FRAME
+    assert space.read(va, kind(6)) == b"second"
+    assert space.translate_many(np.array([va])).pa.tolist() == [(DATA + 1) * FRAME]
+    assert len(space.regions([(va, va)])) == 1
+    assert space.find(kind((DATA + 1) * FRAME)).pages == 2
+
+
+def test_the_length_of_an_access_has_an_end(space: ptlive.AddressSpace) -> None:
+    for length in (0, 1 << 64):
+        with pytest.raises(ptlive.PtliveError, match="the length of an access is from 1"):
+            space.translate(PAGES, length=length)
 
 
 def test_regions_are_a_sequence_and_columns(space: ptlive.AddressSpace) -> None:
@@ -102,7 +128,7 @@ def test_regions_are_chosen_as_asked(space: ptlive.AddressSpace) -> None:
         space.regions(area="kernel text")
 
 
-@pytest.mark.parametrize("wrong", [[], [(2, 1)], [(-1, 1)], [(0, 1 << 64)]])
+@pytest.mark.parametrize("wrong", [[], [(2, 1)], [(1, 2, 3)], (0, 1), 5])
 def test_what_is_no_range_is_refused(
     space: ptlive.AddressSpace, wrong: list[tuple[int, int]]
 ) -> None:
@@ -140,7 +166,7 @@ def test_memory_is_read_through_the_tables(space: ptlive.AddressSpace) -> None:
         (PAGES + 4 * FRAME - 4, "no RAM and no ROM|is not mapped"),
         (PAGES + 3 * FRAME, "no RAM and no ROM"),
         (0x1000, "0x1000 is not mapped"),
-        ((1 << 64) - 1, "beyond the last address"),
+        ((1 << 64) - 1, "a length is from 0 to 0x1"),
         ((1 << 64) - 8, "is not mapped"),
     ):
         with pytest.raises(ptlive.PtliveError, match=why):
@@ -155,7 +181,7 @@ def test_find_goes_back_to_the_addresses(space: ptlive.AddressSpace) -> None:
     assert [one.rights for one in found] == ["rwxu", "r-xu"]
     assert not space.find((DATA + 5) * FRAME)
     assert len(space.find(DATA * FRAME, (DATA + 2) * FRAME - 1, limit=1)) == 1
-    with pytest.raises(ptlive.PtliveError, match="no stretch"):
+    with pytest.raises(ptlive.PtliveError, match="ends before it begins"):
         space.find(5, 4)
 
 
@@ -214,7 +240,12 @@ def test_other_roots_are_named(space: ptlive.AddressSpace) -> None:
     assert guest.space(root="vcpu:1").root == guest.space().root == space.root
     assert guest.space(root=0x7000).origin == "0x7000"
     assert [one.root for one in guest.spaces()] == [space.root]
-    for root, why in (("x", "is no root"), (1 << 60, "not the address"), ("#99", "no root #99")):
+    for root, why in (
+        ("x", "is no root"),
+        (1 << 60, "not the address"),
+        ("vcpu:x", "no root"),
+        ("#99", "no root #99"),
+    ):
         with pytest.raises(ptlive.PtliveError, match=why):
             guest.space(root=root)
     with pytest.raises(ptlive.PtliveError, match="no vCPU 2"):
@@ -226,5 +257,7 @@ def test_physical_memory_is_read_where_there_is_any() -> None:
     assert guest.read((DATA + 1) * FRAME, 6) == b"second"
     with pytest.raises(ptlive.PtliveError, match="no RAM and no ROM"):
         guest.read(NOTHING_AT, 8)
-    with pytest.raises(ptlive.PtliveError, match="no stretch"):
+    with pytest.raises(ptlive.PtliveError, match="lies in no RAM"):
+        guest.read(0, 1 << 63)
+    with pytest.raises(ptlive.PtliveError, match="a physical address is from 0"):
         guest.read(-1, 8)
