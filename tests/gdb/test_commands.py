@@ -15,15 +15,24 @@ import pytest
 import ptlive
 from ptlive.guests import menu
 from ptlive.guests.elf import symbol
-from tests.gdb.watching import LOAD, gdb
+from tests.gdb.scripted import Scripted, scripted
+from tests.gdb.watching import LOAD
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ptlive.target.running import Guest
 
 pytestmark = pytest.mark.qemu
 
 SYMBOLS = f"file {menu.ELF}"
 PACKAGE = Path(ptlive.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def gdb(menu_guest_5: Guest) -> Iterator[Scripted]:
+    with scripted(menu_guest_5) as one:
+        yield one
 
 
 def values(said: str) -> list[int]:
@@ -40,36 +49,36 @@ def between(said: str) -> list[str]:
     return re.findall(r"<<(.*?)>>", said, re.DOTALL)
 
 
-def test_addresses_are_expressions_and_symbols_name_them(menu_guest_5: Guest) -> None:
+def test_addresses_are_expressions_and_symbols_name_them(gdb: Scripted) -> None:
     said = gdb(
-        menu_guest_5,
         SYMBOLS,
         "ptlive translate &menu_count",
         "ptlive translate '(char *) &menu_count - 1 + 1'",
         "ptlive map &menu_count..&menu_count",
+        "ptlive find --va &menu_count",
         "ptlive translate main",
         "print $_pt_status",
     )
     at = symbol(menu.ELF, "menu_count")
     assert said.count(f"{at:#018x} -> {at:#x} (4K page, RAM)") == 2
     assert "in menu_count\n" in said
+    assert re.search(rf"^  {at:#018x} .* menu_count$", said, re.MULTILINE)
     assert f"{at & ~0xFFF:#018x}" in said
     assert 'No symbol "main" in current context' in said
 
 
-def test_what_fails_is_one_sentence_and_ends_a_script(menu_guest_5: Guest, tmp_path: Path) -> None:
+def test_what_fails_is_one_sentence_and_ends_a_script(gdb: Scripted, tmp_path: Path) -> None:
     script = tmp_path / "script.gdb"
     script.write_text("echo before\\n\nptlive translate 0x8000000000000000\necho behind\\n\n")
-    said = gdb(menu_guest_5, f"source {script}", "print $_pt_status")
+    said = gdb(f"source {script}", "print $_pt_status")
     assert "before" in said
     assert "behind" not in said
     assert "0x8000000000000000 is not canonical in x86-64-5level" in said
     assert values(said) == [2]
 
 
-def test_what_is_found_is_no_error_but_a_status(menu_guest_5: Guest) -> None:
+def test_what_is_found_is_no_error_but_a_status(gdb: Scripted) -> None:
     said = gdb(
-        menu_guest_5,
         "ptlive translate 0x5000 --check",
         "print $_pt_status",
         "ptlive translate $rip --check",
@@ -78,8 +87,8 @@ def test_what_is_found_is_no_error_but_a_status(menu_guest_5: Guest) -> None:
     assert values(said) == [1, 0]
 
 
-def test_json_comes_alone_to_who_asks_for_a_string(menu_guest_5: Guest) -> None:
-    said = gdb(menu_guest_5, printed("ptlive translate $rip --json -v --memory stub"))
+def test_json_comes_alone_to_who_asks_for_a_string(gdb: Scripted, menu_guest_5: Guest) -> None:
+    said = gdb(printed("ptlive translate $rip --json -v --memory stub"))
     (text,) = between(said)
     told = json.loads(text)
     assert told["schema"] == "ptlive.translate/1"
@@ -88,10 +97,9 @@ def test_json_comes_alone_to_who_asks_for_a_string(menu_guest_5: Guest) -> None:
     assert "attached in" in said.replace(text, "")  # and the rest is told beside it
 
 
-def test_pipe_and_logging_see_the_output(menu_guest_5: Guest, tmp_path: Path) -> None:
+def test_pipe_and_logging_see_the_output(gdb: Scripted, tmp_path: Path) -> None:
     log = tmp_path / "log"
     said = gdb(
-        menu_guest_5,
         "pipe ptlive map | grep -c ^0x",
         f"set logging file {log}",
         "set logging enabled on",
@@ -102,10 +110,9 @@ def test_pipe_and_logging_see_the_output(menu_guest_5: Guest, tmp_path: Path) ->
     assert "(4K page, RAM)" in log.read_text()
 
 
-def test_functions_say_what_the_guest_says_of_itself(menu_guest_5: Guest) -> None:
+def test_functions_say_what_the_guest_says_of_itself(gdb: Scripted) -> None:
     at = symbol(menu.ELF, "menu_count")
     said = gdb(
-        menu_guest_5,
         SYMBOLS,
         "print $_pt_pa(&menu_count)",
         "print $_pt_present(&menu_count)",
@@ -124,9 +131,8 @@ def test_functions_say_what_the_guest_says_of_itself(menu_guest_5: Guest) -> Non
     assert [value % (1 << 64) for value in values(said)] == expected
 
 
-def test_without_a_translation_functions_have_values(menu_guest_5: Guest) -> None:
+def test_without_a_translation_functions_have_values(gdb: Scripted) -> None:
     said = gdb(
-        menu_guest_5,
         "print $_pt_pa(0x5000) == -1",
         "print $_pt_present(0x5000) + $_pt_writable(0x5000) + $_pt_user(0x5000)",
         "print $_pt_executable(0x5000) + $_pt_page_size(0x5000)",
@@ -137,10 +143,9 @@ def test_without_a_translation_functions_have_values(menu_guest_5: Guest) -> Non
     assert values(said) == [1, 0, 0, 1, 0, 0]
 
 
-def test_a_condition_of_a_breakpoint_asks_them(menu_guest_5: Guest) -> None:
+def test_a_condition_of_a_breakpoint_asks_them(gdb: Scripted) -> None:
     # The guest parks in a loop of two instructions.
     said = gdb(
-        menu_guest_5,
         "set $met = 0",
         "hbreak *$rip if !$_pt_executable($rip)",
         "hbreak *$rip if $_pt_pa($rip) == $rip && ++$met == 3",
@@ -148,22 +153,22 @@ def test_a_condition_of_a_breakpoint_asks_them(menu_guest_5: Guest) -> None:
         "print $bpnum",
         "print $met",
         "info breakpoints",
+        "delete",
     )
     assert "Breakpoint 2, " in said
     assert values(said) == [2, 3]
     assert "Error" not in said
 
 
-def test_the_selected_thread_is_the_vcpu(menu_guest_5: Guest) -> None:
-    said = gdb(menu_guest_5, "ptlive translate $rip -v", "ptlive translate $rip --vcpu 2")
+def test_the_selected_thread_is_the_vcpu(gdb: Scripted) -> None:
+    said = gdb("ptlive translate $rip -v", "ptlive translate $rip --vcpu 2")
     assert "vCPU 1, root" in said
     assert "the guest has no vCPU 2" in said
 
 
-def test_reading_leaves_gdb_as_it_was(menu_guest_5: Guest) -> None:
+def test_reading_leaves_gdb_as_it_was(gdb: Scripted) -> None:
     state = ("info registers", "x/4gx $rip", "frame", "maint packet qqemu.PhyMemMode")
     said = gdb(
-        menu_guest_5,
         SYMBOLS,
         *map(printed, state),
         "ptlive map --memory stub",
@@ -176,38 +181,59 @@ def test_reading_leaves_gdb_as_it_was(menu_guest_5: Guest) -> None:
     assert "disagreements in" in said
 
 
-def test_the_guest_is_not_let_run(menu_guest_5: Guest) -> None:
-    said = gdb(menu_guest_5, "continue&", "ptlive map", "interrupt")
+def test_two_guests_in_one_gdb(gdb: Scripted, menu_guest_5: Guest, menu_guest_4: Guest) -> None:
+    # Their sockets have the same file name.
+    asked = ("ptlive translate $rip -v", "print $_pt_pa($rip)")
+    other = menu_guest_4.gdb.removeprefix("unix:")
+    second = gdb(
+        *("add-inferior -no-connection", "inferior 2", "print $_pt_pa(0)"),
+        *(f"target remote {other}", *asked),
+    )
+    assert "gdb has no guest" in second
+    assert f"ptlive: {menu_guest_4.name}, " in second
+    assert "x86-64-4level; memory by shared" in second
+    first = gdb("inferior 1", *asked)
+    assert f"ptlive: {menu_guest_5.name}, " in first
+    assert "x86-64-5level; memory by shared" in first
+    again = gdb("inferior 2", "disconnect", "ptlive map", f"target remote {other}", *asked)
+    assert "gdb is attached to no guest" in again
+    assert values(second) == values(again)
+    gdb("inferior 1")
+
+
+def test_the_guest_is_not_let_run(gdb: Scripted) -> None:
+    said = gdb("continue&", "ptlive map", "interrupt")
     assert "the guest runs: stop it first" in said
+    assert any("is running" not in gdb("print $rip") for _ in range(1000))
 
 
-def test_help_is_that_of_the_command_line(menu_guest_5: Guest) -> None:
-    said = gdb(menu_guest_5, "help ptlive", "help ptlive map", "help function _pt_entry")
+def test_help_is_that_of_the_command_line(gdb: Scripted) -> None:
+    said = gdb("help ptlive", "help ptlive map", "help function _pt_entry")
     assert "ptlive verify -- Ask oracles whether the walk is right" in said
     assert "--split" in said
     assert "Usage: $_pt_entry (VA, LEVEL[, ROOT])" in said
 
 
-def test_aliases_are_those_that_nobody_has(menu_guest_5: Guest) -> None:
+def test_it_is_loaded_once_and_aliases_are_those_that_nobody_has() -> None:
     own = 'python exec(\'class A(gdb.Command):\\n def invoke(self, *_): print("mine")\\n\\n'
     own += 'A("v2p", gdb.COMMAND_USER)\')'
-    words = ["-ex", own, "-ex", f"source {LOAD}", "-ex", "v2p", "-ex", "help p2v"]
+    imported = f"python sys.path.append({str(PACKAGE.parent)!r}); import ptlive.gdb"
+    commands = (
+        own,
+        imported,
+        f"source {LOAD}",
+        "v2p",
+        "help p2v",
+        "ptlive decode 0x1067 --level 1",
+    )
+    words = [word for one in commands for word in ("-ex", one)]
     done = subprocess.run(
         ["gdb", "-nx", "-batch", *words], capture_output=True, text=True, check=True
     )
     assert "mine" in done.stdout
     assert "ptlive find" in done.stdout
-    assert "v2p is another's here; ours is ptlive translate" in done.stderr
-
-
-def test_it_can_be_imported_too_and_twice(menu_guest_5: Guest) -> None:
-    words = ["-ex", f"python sys.path.append({str(PACKAGE.parent)!r}); import ptlive.gdb"]
-    words += ["-ex", f"source {LOAD}", "-ex", "ptlive decode 0x1067 --level 1"]
-    done = subprocess.run(
-        ["gdb", "-nx", "-batch", *words], capture_output=True, text=True, check=True
-    )
     assert "as a PTE (pte, level 1): leaf" in done.stdout
-    assert done.stderr == ""
+    assert done.stderr == "ptlive: v2p is another's here; ours is ptlive translate\n"
 
 
 def test_without_libraries_one_sentence_says_what_to_do(tmp_path: Path) -> None:
