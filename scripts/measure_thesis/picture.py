@@ -25,9 +25,9 @@ def draw(figures: dict[str, Any], file: Path) -> None:
     with mpl.rc_context({"svg.hashsalt": "thesis", "svg.fonttype": "none"}):
         figure = Figure(figsize=(11, 4.6), layout="constrained")
         length, density, stack = figure.subplots(1, 3, width_ratios=(4, 4, 3))
+        density.sharey(length)
         _instructions(length, figures, "length", "leaves", "4K pages side by side")
         _instructions(density, figures, "density", "stride", "512 pages, one every ... pages")
-        density.sharey(length)
         density.set_ylabel("")
         _stack(stack, figures)
         figure.suptitle("A cascade of functions (red), one recursive function (blue)", fontsize=11)
