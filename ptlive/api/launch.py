@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING
 
 from ptlive.api.guest import attach
 from ptlive.errors import PtliveError
 from ptlive.guests.recipe import Recipe
+from ptlive.target.how import MACHINE, How, machine_of, recipe_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from os import PathLike
     from typing import Unpack
 
@@ -19,42 +20,15 @@ if TYPE_CHECKING:
     from ptlive.target.running import Guest as Running
 
 
-class How(TypedDict, total=False):
-    """How a guest is started; all of it may be left out.
-
-    levels: of paging that its CPU offers, 4 or 5; accel: "tcg" or "kvm"; memory: in bytes
-    cpus: how many vCPUs; extra: more arguments for QEMU
-    append: the kernel's command line (of the bundled linux: more for it)
-
-    Of a kernel's own file only: initrd, disks (images), symbols (an ELF file with names),
-    debug_exit (a port, QEMU's isa-debug-exit), patience (seconds until it is up), and ready, when
-    that is: "paging" (as soon as it is on), a regular expression for what it writes to COM1 or to
-    port 0xe9, "at:SYMBOL" or "at:0x..." (where it is stopped), "after:SECONDS", or "now"
-    """
-
-    levels: int
-    accel: str
-    memory: int
-    cpus: int
-    extra: Sequence[str]
-    append: str
-    initrd: str | PathLike[str]
-    disks: Sequence[str | PathLike[str]]
-    symbols: str | PathLike[str]
-    debug_exit: int
-    patience: float
-    ready: str
-
-
-_MACHINE = ("levels", "accel", "memory", "cpus", "extra")
-
-
 @contextmanager
-def launch(what: str | PathLike[str] | Recipe, **how: Unpack[How]) -> Iterator[Running]:
+def launch(
+    what: str | PathLike[str] | Recipe | None = None, **how: Unpack[How]
+) -> Iterator[Running]:
     """Run a guest under QEMU for a `with` block, and end it with the block.
 
     what: the name of a bundled guest ("menu", "linux", ...), or the file of a kernel: what
-    QEMU's -kernel boots, an ELF file with a PVH note or a multiboot header, or a bzImage
+    QEMU's -kernel boots, an ELF file with a PVH note or a multiboot header, or a bzImage; nothing
+    for what boots from disks, a cdrom or a bios alone
     how: see `How`
 
     The value has gdb and qmp (addresses for `attach` and `Session`), serial_log and debug_log
@@ -64,14 +38,11 @@ def launch(what: str | PathLike[str] | Recipe, **how: Unpack[How]) -> Iterator[R
     Raises PtliveError if it cannot be started, and if it does not come up.
     """
     from ptlive.target import launch as launcher
-    from ptlive.target.machine import Machine
     from ptlive.target.ready import wait_ready
 
-    given: dict[str, Any] = {**how}
-    machine = {key: given.pop(key) for key in _MACHINE if key in given}
-    recipe = _recipe(what, given.pop("append", ""), given)
-    machine.setdefault("levels", recipe.levels[0] if recipe.levels else None)
-    guest = launcher.start(recipe, Machine(**machine))
+    recipe = _recipe(what, how)
+    machine = machine_of(how, recipe.levels[0] if recipe.levels else None)
+    guest = launcher.start(recipe, machine)
     try:
         guest = wait_ready(guest, recipe)
         yield guest
@@ -81,7 +52,10 @@ def launch(what: str | PathLike[str] | Recipe, **how: Unpack[How]) -> Iterator[R
 
 @contextmanager
 def boot(
-    what: str | PathLike[str] | Recipe, *, memory_source: str = "auto", **how: Unpack[How]
+    what: str | PathLike[str] | Recipe | None = None,
+    *,
+    memory_source: str = "auto",
+    **how: Unpack[How],
 ) -> Iterator[Guest]:
     """Boot a guest, hold it as `attach` does for a `with` block, and end it with the block.
 
@@ -91,15 +65,20 @@ def boot(
         yield guest
 
 
-def _recipe(what: str | PathLike[str] | Recipe, append: str, own: dict[str, Any]) -> Recipe:
+def _recipe(what: str | PathLike[str] | Recipe | None, how: How) -> Recipe:
     """Return the recipe of what is to be booted. Raises PtliveError for what does not fit."""
     from ptlive.guests import RECIPES, linux
-    from ptlive.guests import own as owned
 
+    unknown = how.keys() - How.__annotations__.keys()
+    if unknown:
+        known = ", ".join(How.__annotations__)
+        raise PtliveError(f"{', '.join(sorted(unknown))}: there are {known}")
     if isinstance(what, Recipe) or what in RECIPES:
         recipe = what if isinstance(what, Recipe) else RECIPES[str(what)]
+        own = how.keys() - {*MACHINE, "append"}
         if own:
-            raise PtliveError(f"{', '.join(own)}: only for a kernel's own file")
+            raise PtliveError(f"{', '.join(sorted(own))}: only for a system of one's own")
+        append = how.get("append", "")
         if not append:
             return recipe
         if recipe.name != linux.RECIPE.name:
@@ -107,7 +86,4 @@ def _recipe(what: str | PathLike[str] | Recipe, append: str, own: dict[str, Any]
         return linux.recipe(append=append)
     if isinstance(what, str) and not Path(what).exists():
         raise PtliveError(f"{what!r} is no file, and none of the guests {', '.join(RECIPES)}")
-    for key in {"initrd", "symbols"} & own.keys():
-        own[key] = Path(own[key])
-    own["disks"] = [Path(disk) for disk in own.get("disks", ())]
-    return owned.recipe(kernel=Path(what), append=append, **own)
+    return recipe_of({**how, "kernel": what})

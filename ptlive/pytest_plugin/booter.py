@@ -11,6 +11,7 @@ import pytest
 from ptlive.errors import PtliveError
 from ptlive.pytest_plugin import settings
 from ptlive.pytest_plugin.guest import BootedGuest
+from ptlive.target.how import machine_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +58,7 @@ class Booter:
                 self._asked.append(known)
                 return known
             recipe = settings.recipe_of(asked, self._config.rootpath)
-            machine = settings.machine_of(asked)
+            machine = machine_of(asked)
             _check_host(machine)
             guest = self._boot(recipe, machine)
         except PtliveError as error:

@@ -3,50 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from ptlive.errors import PtliveError
+from ptlive.target import how
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from os import PathLike
+    from pathlib import Path
 
     import pytest
 
     from ptlive.guests import Recipe
-    from ptlive.target.machine import Machine
 
 
-class How(TypedDict, total=False):
+class How(how.How, total=False):
     """What is to be booted and when it is up; all of it may be left out.
 
     kernel: what QEMU's -kernel boots: an ELF file with a PVH note or a multiboot header, or a
-    bzImage; initrd, append: for the kernel; disks: images, which stay as they are; cdrom: an ISO
-    image; bios: firmware; symbols: an ELF file with names, by default the kernel
-    ready: when it is up: a regular expression for what it writes to COM1 or to port 0xe9,
-    "paging" (as soon as it is on), "at:SYMBOL" or "at:0x..." (where it is stopped),
-    "after:SECONDS", or "now"; patience: how many seconds that may take
-    debug_exit: the port of QEMU's isa-debug-exit
-    levels: of paging that the CPU offers, 4 or 5; accel: "tcg" or "kvm"; memory: in bytes, or
-    "512M"; cpus: how many vCPUs; extra: more arguments for QEMU
+    bzImage; everything else is as `ptlive.launch` takes it
     """
 
     kernel: str | PathLike[str] | None
-    initrd: str | PathLike[str] | None
-    append: str
-    disks: Sequence[str | PathLike[str]]
-    cdrom: str | PathLike[str] | None
-    bios: str | PathLike[str] | None
-    symbols: str | PathLike[str] | None
-    ready: str
-    patience: float
-    debug_exit: int | None
-    levels: int | None
-    accel: str
-    memory: int | str | None
-    cpus: int
-    extra: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -81,8 +60,6 @@ _SETTINGS = {
 }
 #: Those that the command line has, too: --ptlive-kernel and so on.
 _ON_COMMAND_LINE = {"kernel": "FILE", "accel": "tcg|kvm"}
-_FILES = ("kernel", "initrd", "cdrom", "bios", "symbols")
-_MACHINE = ("levels", "accel", "memory", "cpus", "extra")
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -111,7 +88,7 @@ def defaults(config: pytest.Config) -> How:
         if name in _ON_COMMAND_LINE and config.getoption(f"--ptlive-{name}"):
             # Relative to where pytest was called, as every file on a command line.
             text = config.getoption(f"--ptlive-{name}")
-            value = str(config.invocation_params.dir / text) if name in _FILES else text
+            value = str(config.invocation_params.dir / text) if name in how.FILES else text
         if value:
             read = _read(name, value) if isinstance(value, str) else list(value)
             found[name] = read  # type: ignore[literal-required]  # _SETTINGS has the keys of How
@@ -125,34 +102,17 @@ def _read(name: str, text: str) -> Any:
         raise PtliveError(f"ptlive_{name} = {text!r} is no number") from None
 
 
-def recipe_of(how: Mapping[str, Any], base: Path) -> Recipe:
+def recipe_of(asked: Mapping[str, Any], base: Path) -> Recipe:
     """Return what the launcher boots; relative paths are relative to `base`.
 
     Raises PtliveError for what cannot be, and if nothing is named.
     """
-    from ptlive.guests import own
-
-    given = {name: value for name, value in how.items() if name not in _MACHINE}
-    for name in given:
+    for name in asked:
         if name not in _SETTINGS:
             raise PtliveError(f"{name!r} is none of {', '.join(_SETTINGS)}")
-    for name in _FILES:
-        if given.get(name):
-            given[name] = base / Path(given[name]).expanduser()
-    given["disks"] = [base / Path(one).expanduser() for one in given.get("disks", ())]
-    if not any(given.get(name) for name in ("kernel", "disks", "cdrom", "bios")):
+    if not any(asked.get(name) for name in ("kernel", "disks", "cdrom", "bios")):
         raise PtliveError(
             "what is to be booted is not known: say ptlive_kernel = FILE in the ini file, "
             "--ptlive-kernel FILE, or kernel= to ptlive_boot or to the marker ptlive"
         )
-    return own.recipe(**given)
-
-
-def machine_of(how: Mapping[str, Any]) -> Machine:
-    """Return the machine that it is booted on. Raises PtliveError for one that cannot be."""
-    from ptlive.target.machine import Machine, size_of
-
-    given = {"levels": None} | {name: how[name] for name in _MACHINE if name in how}
-    if isinstance(given.get("memory"), str):
-        given["memory"] = size_of(given["memory"])
-    return Machine(**given)
+    return how.recipe_of(asked, base)

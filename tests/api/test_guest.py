@@ -134,8 +134,25 @@ def test_what_cannot_be_booted_is_a_sentence() -> None:
     for what, how, why in (
         ("nothing", {}, "no file, and none of the guests"),
         ("menu", {"append": "x"}, "no command line"),
-        ("menu", {"ready": "now"}, "only for a kernel's own file"),
+        ("menu", {"ready": "now"}, "only for a system of one's own"),
         ("menu", {"levels": 3}, "not 3"),
     ):
         with pytest.raises(ptlive.PtliveError, match=why):
             ptlive.launch(what, **how).__enter__()
+
+
+# Real mode, so no paging is on: "cli; hlt" at the beginning of a sector that ends as a BIOS wants.
+_SECTOR = b"\xfa\xf4".ljust(510, b"\0") + b"\x55\xaa"
+
+
+def test_a_disk_boots_without_a_kernel(tmp_path: Path) -> None:
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(_SECTOR)
+    with ptlive.boot(disks=[disk], ready="now", memory="64M") as guest:
+        assert guest.read(0, 4)
+    with pytest.raises(ptlive.PtliveError, match="cannot read the CD"):
+        ptlive.launch(cdrom=tmp_path / "none.iso").__enter__()
+    with pytest.raises(ptlive.PtliveError, match="cannot read the firmware"):
+        ptlive.launch(bios=tmp_path / "none.bin").__enter__()
+    with pytest.raises(ptlive.PtliveError, match="nothing to boot is named"):
+        ptlive.launch().__enter__()

@@ -36,7 +36,9 @@ def test_whoever_does_not_use_it_pays_nothing() -> None:
     code = "import sys, ptlive.pytest_plugin; print(*sys.modules)"
     loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
     rooms = {name.split(".")[1] for name in loaded if name.startswith("ptlive.")}
-    assert rooms == {"errors", "pytest_plugin"}
+    assert rooms == {"errors", "pytest_plugin", "target"}
+    # Of the launcher only the words that it understands.
+    assert [name for name in loaded if name.startswith("ptlive.target.")] == ["ptlive.target.how"]
     assert not {"numpy", "click", "rich", "elftools", "qemu"} & set(loaded)
 
 
