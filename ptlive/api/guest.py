@@ -225,7 +225,8 @@ def attach(
     address: where the stub listens, HOST:PORT or unix:PATH, or the name of a bundled guest that
     runs (`ptlive guest list`); None leaves the stub alone and asks `qmp`: the guest must be stopped
     then. qmp: where its QMP listens, which tells what the stub does not; memory: what is read
-    through: auto (the fastest that there is), shared, qmp, proc, stub or gdb
+    through: auto (the fastest that there is), shared, qmp, proc, stub or gdb (the one that
+    PTLIVE_GDB in the environment names, if it does)
     was_running: whether it ran before, for who knows it, where this QEMU does not tell (else it is
     left stopped, and that is among its `notes`)
 

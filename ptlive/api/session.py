@@ -36,6 +36,7 @@ class Session(Debugging, Shown):
     """gdb and ptlive on one guest, over its one connection, for a `with` block.
 
     address: as of `attach`; qmp, memory, was_running: see there
+    program: which gdb; by default what PTLIVE_GDB in the environment names, else "gdb"
 
     At its end, however it ends, breakpoints are gone, and the guest runs if it ran before, or is
     left stopped, where it is; a guard process sees to that even if this one, or gdb, is killed.
@@ -53,10 +54,11 @@ class Session(Debugging, Shown):
         qmp: str | None = None,
         memory: str = "auto",
         was_running: bool | None = None,
+        program: str | None = None,
     ) -> None:
         super().__init__()
         self._address, self._qmp, self._source = address, qmp, memory
-        self._was_running = was_running
+        self._was_running, self._program = was_running, program
         self._run: GdbRun | None = None
         self._base: Held | None = None
         self._now: Held | None = None
@@ -68,7 +70,13 @@ class Session(Debugging, Shown):
             running, stub_at, monitor = place_of(stack, self._address, self._qmp, self._source)
             if stub_at is None:
                 raise PtliveError("a session needs the gdb stub: name its address")
-            held = attach(stub_at, was_running=self._was_running, qmp=monitor, transport="gdb")
+            held = attach(
+                stub_at,
+                was_running=self._was_running,
+                qmp=monitor,
+                transport="gdb",
+                program=self._program,
+            )
             target = stack.enter_context(held)
             assert isinstance(target.stub, GdbStub)
             self._run = GdbRun(target.stub)

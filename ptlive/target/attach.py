@@ -67,18 +67,19 @@ def attach(
     was_running: bool | None = None,
     qmp: Qmp | None = None,
     transport: Literal["stub", "gdb"] = "stub",
+    program: str | None = None,
 ) -> Iterator[Target]:
     """Attach to the stub at `address` (`HOST:PORT` or `unix:PATH`) for a `with` block.
 
     At its end, however it ends, what the journal noted is undone, `PhyMemMode` is as
     before, and the guest runs again if it ran. `was_running` is for a caller who knows
     it from elsewhere; `qmp`, a session with the same QEMU, tells it too. `transport` is who
-    carries the packets: we ourselves, or gdb. Raises PtliveError when there is no stub to
-    attach to, and when the guest could not be put back.
+    carries the packets: we ourselves, or gdb, of which `program` is the one to start. Raises
+    PtliveError when there is no stub to attach to, and when the guest could not be put back.
     """
     if was_running is None and qmp is not None:
         was_running = qmp.running()
-    session = _gdb_session(address) if transport == "gdb" else _Session(Guard(address))
+    session = _gdb_session(address, program) if transport == "gdb" else _Session(Guard(address))
     try:
         yield session.open(address, was_running, qmp)
     except BaseException:
@@ -102,11 +103,11 @@ def awake(target: Target, vcpu: int) -> Target:
     return dataclasses.replace(target, cpus=tuple(read_cpus(target.stub)))
 
 
-def _gdb_session(address: str) -> _Session:
+def _gdb_session(address: str, program: str | None) -> _Session:
     # Only who wants gdb needs it and what drives it.
     from ptlive.wire.gdb_stub import GdbStub
 
-    stub = GdbStub()
+    stub = GdbStub(program)
     try:
         return _Session(Guard(address, stub.gdb), stub)
     except BaseException:

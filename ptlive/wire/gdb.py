@@ -60,10 +60,13 @@ class GdbMi:
     running: whether the target runs, as far as gdb has said; last_stop: the fields of the
     record (gdb manual, "GDB/MI Async Records") with which it stopped last
 
+    executable: which gdb; by default what PTLIVE_GDB names, as for `ptlive gdb`, else "gdb"
+
     Raises PtliveError when gdb cannot be started.
     """
 
-    def __init__(self, executable: str = "gdb", pass_fds: Sequence[int] = ()) -> None:
+    def __init__(self, executable: str | None = None, pass_fds: Sequence[int] = ()) -> None:
+        executable = executable or os.environ.get("PTLIVE_GDB") or "gdb"
         path = shutil.which(executable)
         if path is None:
             raise PtliveError(f"{executable} is not installed (Debian: apt install gdb)")

@@ -55,7 +55,7 @@ class GdbStub:
     `connect`. Raises PtliveError when gdb is missing or does not start.
     """
 
-    def __init__(self, executable: str = "gdb") -> None:
+    def __init__(self, executable: str | None = None) -> None:
         self._file = os.memfd_create("ptlive-physical", os.MFD_CLOEXEC)
         try:
             self.gdb = GdbMi(executable, pass_fds=(self._file,))

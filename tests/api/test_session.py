@@ -301,3 +301,17 @@ def test_a_session_is_opened_once(parked: Guest) -> None:
         space.translate(0)
     with pytest.raises(ptlive.PtliveError, match="opened before"):
         session.__enter__()
+
+
+def test_which_gdb_is_started_may_be_said(
+    menu_guest_5: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PTLIVE_GDB", "no-such-gdb")
+    for session, why in (
+        (ptlive.Session(menu_guest_5.gdb), "no-such-gdb is not installed"),
+        (ptlive.Session(menu_guest_5.gdb, program="neither-this"), "neither-this is not installed"),
+    ):
+        with pytest.raises(ptlive.PtliveError, match=why), session:
+            pass
+    with ptlive.Session(menu_guest_5.gdb, program="gdb") as session:
+        assert session.evaluate("$rip")
