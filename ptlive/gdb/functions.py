@@ -133,6 +133,8 @@ class _Function(gdb.Function):
             found = self._translation(values[0], more, root)
         except (PtliveError, gdb.error) as error:
             raise gdb.GdbError(str(error)) from None
+        except KeyboardInterrupt:  # of a function gdb prints it as an exception of Python's
+            raise gdb.GdbError("Quit") from None
         finally:
             self._session.leave()
         return self._told.value(found, more)
