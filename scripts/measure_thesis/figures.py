@@ -10,6 +10,7 @@ from ptlive.errors import PtliveError
 from scripts.benchmark import machine
 from scripts.measure_thesis import (
     compilers,
+    leaf_loop,
     objects,
     patches,
     proofs,
@@ -73,6 +74,8 @@ def measure(say: Callable[[str], None]) -> dict[str, Any]:
                 say(f"counting: {way}, {levels} levels")
                 counted = _counted(tree, way, scratch / f"count-{way}-{levels}")
                 figures.setdefault("counts", {}).setdefault(way, {})[str(levels)] = counted
+        say("the loop for the last level")
+        figures["leaf_loop"] = leaf_loop.measured(scratch)
         say("compilers")
         figures["compilers"] = compilers.compared(trees[5], scratch)
         figures["proofs"] = list(_proofs(say))

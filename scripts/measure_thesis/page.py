@@ -36,6 +36,7 @@ BLOCKS = {
     "objects": tables.objects,
     "instructions": tables.instructions,
     "levels": tables.levels,
+    "leaf_loop": tables.leaf_loop,
     "stack": tables.stack,
     "compilers": tables.compilers,
     "special": tables.special_counts,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from scripts.measure_thesis.leaf_loop import changed_lines
 from scripts.measure_thesis.sources import PAGETABLES, Tree, functions
 
 if TYPE_CHECKING:
@@ -15,8 +16,8 @@ def measured(way: str, five: Tree, six: Tree) -> dict[str, Any]:
     lines = (PAGETABLES / "six" / f"{way}.patch").read_text().splitlines()
     return {
         "files": sum(line.startswith("+++ ") for line in lines),
-        "added": sum(line.startswith("+") and not line.startswith("+++ ") for line in lines),
-        "removed": sum(line.startswith("-") and not line.startswith("--- ") for line in lines),
+        "added": changed_lines(lines, "+"),
+        "removed": changed_lines(lines, "-"),
         "functions": sorted(set(_names(six, way)) - set(_names(five, way))),
     }
 

@@ -6,12 +6,14 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from scripts.measure_thesis import special
+from scripts.measure_thesis.counts import Count
 from scripts.measure_thesis.figures import rows
 from scripts.measure_thesis.sources import COMPAT, LEVELS, OPERATIONS, SHARED, WAYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+MANY = 4096  # pages of 4K side by side, where what tables cost is spread over them
 _PARTS = (*OPERATIONS, SHARED)
 _SHAPES = (
     ("one page", "length", 1, 1, 12),
@@ -177,6 +179,24 @@ def stack(figures: dict[str, Any]) -> str:
                 cells.append(f"{one['stack'][operation]} / {one['bound'][operation]}")
         body.append([operation, *cells])
     return table(["", *(f"{way}, {number}" for way in WAYS for number in LEVELS)], body)
+
+
+def leaf_loop(figures: dict[str, Any]) -> str:
+    """Return what a loop of its own for the last level brings."""
+    loop = figures["leaf_loop"]
+    counted = {
+        "old": rows(figures, "old", 5),
+        "new": rows(figures, "new", 5),
+        f"new, with the loop (+{loop['added']} -{loop['removed']} lines)": [
+            Count(*row) for row in loop["rows"]
+        ],
+    }
+    body = []
+    for name, found in counted.items():
+        many = {r.operation: r.instructions for r in found if r[1:3] == ("length", MANY)}
+        cells = [f"{many[operation] / MANY:.1f}" for operation in OPERATIONS]
+        body.append([name, *cells, max(row.stack for row in found)])
+    return table(["", *OPERATIONS, "most stack"], body)
 
 
 def compilers(figures: dict[str, Any]) -> str:

@@ -10,9 +10,13 @@ import pytest
 
 from ptlive.errors import PtliveError
 from scripts.measure_thesis import counts, page, sources
+from scripts.measure_thesis.leaf_loop import patched
 from scripts.measure_thesis.objects import Calls
 from scripts.measure_thesis.sources import PAGETABLES, Tree
 from scripts.measure_thesis.special import KINDS, places
+from tests.pagetables.machine import make
+from tests.pagetables.operations import operations
+from tests.pagetables.trial import NEW, OLD, trial
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,3 +102,11 @@ def test_no_level_is_special_in_the_new_way() -> None:
     pytest.importorskip("lizard")
     found = [place for n in (3, 4, 5) for place in places(Tree(PAGETABLES, n), "new")]
     assert {place.text.split("(")[0].split()[-1] for place in found} == {"pt_root"}
+
+
+def test_the_loop_for_the_last_level_does_what_the_old_way_does(tmp_path: Path) -> None:
+    made = [
+        make(tmp_path / "old", 5, f"{tmp_path}/old/5/{OLD}") / OLD,
+        make(tmp_path / "new", 5, f"{tmp_path}/new/5/{NEW}", source=patched(tmp_path)) / NEW,
+    ]
+    trial(made, operations(21, 5, 120), walk_every=10)
