@@ -35,7 +35,7 @@ class Count(NamedTuple):
 def count(elf: Path) -> list[Count]:
     """Run a guest. Raises PtliveError unless it comes to its end."""
     # A nanosecond of the guest's clock is an instruction (QEMU, docs/devel/tcg-icount.rst); its
-    # time stamp counter is that clock (target/i386/helper.c, cpu_get_tsc).
+    # time stamp counter is that clock (hw/i386, cpu_get_tsc).
     command = [
         *(QEMU, "-no-user-config", "-nodefaults", "-display", "none", "-no-reboot"),
         *("-machine", "pc,accel=tcg", "-cpu", "max", "-m", "128M"),
