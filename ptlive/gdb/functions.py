@@ -130,14 +130,13 @@ class _Function(gdb.Function):
         more = values[1] if self._told.more else None
         root = values[needed] if len(values) > needed else None
         try:
-            found = self._translation(values[0], more, root)
+            return self._told.value(self._translation(values[0], more, root), more)
         except (PtliveError, gdb.error) as error:
             raise gdb.GdbError(str(error)) from None
         except KeyboardInterrupt:  # of a function gdb prints it as an exception of Python's
             raise gdb.GdbError("Quit") from None
         finally:
             self._session.leave()
-        return self._told.value(found, more)
 
     def _translation(
         self, va: gdb.Value, more: gdb.Value | None, root: gdb.Value | None

@@ -36,7 +36,7 @@ class Guard:
     """
 
     def __init__(self, address: str, gdb: GdbMi | None = None) -> None:
-        command = [sys.executable, *_OPTIONS, _program("main"), address]
+        command = [_python(), *_OPTIONS, _program("main"), address]
         self._channel, output = socket.socketpair()
         with output, ExitStack() as stack:
             passed: tuple[int, ...] = ()

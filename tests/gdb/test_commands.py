@@ -139,7 +139,9 @@ def test_without_a_translation_functions_have_values(gdb: Scripted) -> None:
         "print $_pt_level(0x5000)",
         "print $_pt_level(0x8000000000000000)",
         "print $_pt_entry(0x5000, 9)",
+        'print $_pt_entry(0x5000, "a")',
     )
+    assert "char [2] is no address" in said
     assert values(said) == [1, 0, 0, 1, 0, 0]
 
 
@@ -184,6 +186,7 @@ def test_reading_leaves_gdb_as_it_was(gdb: Scripted) -> None:
 def test_two_guests_in_one_gdb(gdb: Scripted, menu_guest_5: Guest, menu_guest_4: Guest) -> None:
     # Their sockets have the same file name.
     asked = ("ptlive translate $rip -v", "print $_pt_pa($rip)")
+    assert "x86-64-4level" in gdb(f"ptlive map --guest {menu_guest_4.name} 0..0x2000")
     other = menu_guest_4.gdb.removeprefix("unix:")
     second = gdb(
         *("add-inferior -no-connection", "inferior 2", "print $_pt_pa(0)"),
