@@ -25,6 +25,10 @@ class Debugger(Protocol):
         """Return the bundled guest that it is, if it is one."""
         ...
 
+    def holds(self, name: str) -> bool:
+        """Tell whether it is attached to the bundled guest of that name."""
+        ...
+
     def hold(self, qmp: Qmp | None = None) -> AbstractContextManager[Target]:
         """Look at its guest for a `with` block, and leave it as it is; it must be stopped."""
         ...

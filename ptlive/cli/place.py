@@ -48,7 +48,11 @@ def find_place(options: TargetOptions) -> Place:
     if options.assume:
         raise PtliveError("--assume tells what a file does not hold: name the file by --from")
     debugger = inside.debugger()
-    if debugger is not None and not (options.guest or options.gdb or options.live):
+    if (
+        debugger is not None
+        and not (options.gdb or options.live)
+        and (options.guest is None or debugger.holds(options.guest))
+    ):
         return _debugged(debugger, options)
     stubless = options.live or options.gdb == NO_STUB
     address = None if options.gdb == NO_STUB else options.gdb

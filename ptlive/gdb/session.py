@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -72,6 +72,13 @@ class Session:
     def guest(self) -> Guest | None:
         """See `Debugger.guest`."""
         return self._now().guest.running
+
+    def holds(self, name: str) -> bool:
+        """See `Debugger.holds`."""
+        with suppress(PtliveError):  # it has none at all
+            guest = self.guest()
+            return guest is not None and guest.name == name
+        return False
 
     @contextmanager
     def hold(self, qmp: Qmp | None = None, *, known_map: bool = False) -> Iterator[Target]:

@@ -186,7 +186,8 @@ def test_reading_leaves_gdb_as_it_was(gdb: Scripted) -> None:
 def test_two_guests_in_one_gdb(gdb: Scripted, menu_guest_5: Guest, menu_guest_4: Guest) -> None:
     # Their sockets have the same file name.
     asked = ("ptlive translate $rip -v", "print $_pt_pa($rip)")
-    assert "x86-64-4level" in gdb(f"ptlive map --guest {menu_guest_4.name} 0..0x2000")
+    named = [f"ptlive map --guest {one.name} 0..0x2000" for one in (menu_guest_4, menu_guest_5)]
+    assert re.findall(r"x86-64-\dlevel", gdb(*named)) == ["x86-64-4level", "x86-64-5level"]
     other = menu_guest_4.gdb.removeprefix("unix:")
     second = gdb(
         *("add-inferior -no-connection", "inferior 2", "print $_pt_pa(0)"),
