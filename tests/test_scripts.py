@@ -78,7 +78,7 @@ def computer(tmp_path: Path) -> Computer:
         found = shutil.which(name)
         assert found
         os.symlink(found, made.programs / name)
-    for name in ("qemu-system-x86_64", "gdb", "gcc", "ld", "make"):
+    for name in ("qemu-system-x86_64", "gdb", "gcc", "ld", "make", "patch"):
         made.add(name)
     made.add("python3", PYTHON)
     made.add("apt-get", APT)
