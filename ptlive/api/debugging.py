@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ptlive.api.stop import Breakpoint, Stop
+from ptlive.api.whole import number
 from ptlive.errors import PtliveError
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Debugging(ABC):
 
     def name_of(self, va: int) -> str | None:
         """Return the symbol at an address and how far behind it that is, None if none is known."""
-        text = self._gdb.console(f"info symbol {va:#x}")
+        text = self._gdb.console(f"info symbol {number(va, 'an address'):#x}")
         if text.startswith("No symbol"):
             return None
         return text.partition(" in section")[0].strip().replace(" + ", "+")
@@ -147,7 +148,7 @@ class Debugging(ABC):
 
         Raises PtliveError if gdb knows no such place.
         """
-        where = f"*{place:#x}" if isinstance(place, int) else place
+        where = place if isinstance(place, str) else f"*{number(place, 'an address'):#x}"
         told = self._gdb.insert(
             where, hardware=hardware, temporary=temporary, condition=condition, vcpu=vcpu
         )
@@ -167,7 +168,7 @@ class Debugging(ABC):
         """
         if length not in _LENGTHS or access not in _ACCESSES:
             raise PtliveError("a watchpoint is on 1, 2, 4 or 8 bytes: write, read or access")
-        place = f"*({_LENGTHS[length]} *) {va:#x}"
+        place = f"*({_LENGTHS[length]} *) {number(va, 'an address'):#x}"
         return Breakpoint(self._gdb.watch(place, access), place)
 
     def delete(self, *points: Breakpoint) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from ptlive.api.debugging import Debugging
 from ptlive.api.guest import Guest, held_of, place_of
 from ptlive.api.shown import Shown
+from ptlive.api.whole import LAST, number
 from ptlive.errors import PtliveError
 from ptlive.memory.ram_map import Kind
 from ptlive.show import words
@@ -149,8 +150,7 @@ class Session(Debugging, Shown):
         if not data:
             return
         space = self.space(vcpu)
-        if not 0 <= va <= (1 << 64) - len(data):
-            raise PtliveError(f"{len(data)} bytes from {va:#x} on reach beyond the last address")
+        va = number(va, "where to write", last=LAST + 1 - len(data))
         ends = [*range((va | 0xFFF) + 1, va + len(data), 1 << 12), va + len(data)]
         starts = [va, *ends[:-1]]
         found = space.translate_many(starts)
@@ -169,7 +169,7 @@ class Session(Debugging, Shown):
 
         Raises PtliveError, and writes nothing, where there is anything but RAM.
         """
-        self._write([(pa, data)])
+        self._write([(number(pa, "a physical address", last=LAST + 1 - len(data)), data)])
 
     def monitor(self, command: str) -> str:
         """Run a command of QEMU's human monitor and return all it prints.

@@ -9,8 +9,9 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 import ptlive
@@ -315,3 +316,20 @@ def test_which_gdb_is_started_may_be_said(
             pass
     with ptlive.Session(menu_guest_5.gdb, program="gdb") as session:
         assert session.evaluate("$rip")
+
+
+def test_places_are_addresses(menu_guest_5: Guest) -> None:
+    with ptlive.Session(menu_guest_5.gdb) as session:
+        place: Any = np.uint64(0x200000)
+        assert session.breakpoint(place).va == 0x200000
+        for question in (
+            session.breakpoint,
+            session.watchpoint,
+            session.name_of,
+            lambda va: session.write(va, b"x"),
+            lambda pa: session.write_physical(pa, b"x"),
+        ):
+            wrong: Any
+            for wrong in (-1, 1 << 64, 1.5):
+                with pytest.raises(ptlive.PtliveError, match=r"is from 0 to|is an integer"):
+                    question(wrong)
