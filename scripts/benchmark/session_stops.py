@@ -3,15 +3,17 @@
     python -m scripts.benchmark.session_stops [--stops N] [--memory gdb]
 
 The bundled menu guest ends in a loop; a breakpoint there stops it again and again, and at each
-stop an address is translated. The last tenth of the stops takes turns with the first ones of a
-fresh session with another such guest: whatever else the machine does slows both alike. Told are
-the medians of both and their ratio, and by how much this process and gdb have grown from the end
-of the first tenth to the beginning of the last.
+stop an address is translated. Told are the medians of the first and of the last tenth, in seconds
+and in CPU time of this process and gdb, and by how much both have grown from the end of the first
+tenth to the beginning of the last. Seconds mean something on an idle machine alone, so the last
+tenth also takes turns with the first stops of a fresh session with another such guest: whatever
+else the machine does slows both alike.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import time
 from contextlib import contextmanager
@@ -38,6 +40,12 @@ def looping(memory: str) -> Iterator[ptlive.Session]:
         yield session
 
 
+def cpu(session: ptlive.Session) -> float:
+    """Return the CPU seconds of this process and of gdb (proc(5), utime and stime)."""
+    fields = Path(f"/proc/{session.gdb_pid}/stat").read_text().rpartition(")")[2].split()
+    return time.process_time() + (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def one_stop(session: ptlive.Session) -> float:
     """Let the guest run to its next stop and translate an address; return the seconds."""
     begun = time.perf_counter()
@@ -48,6 +56,13 @@ def one_stop(session: ptlive.Session) -> float:
     return seconds
 
 
+def some_stops(session: ptlive.Session, stops: int) -> tuple[float, float]:
+    """Return the median of the stops' seconds, and the mean CPU seconds of one."""
+    begun = cpu(session)
+    seconds = statistics.median(one_stop(session) for _ in range(stops))
+    return seconds, (cpu(session) - begun) / stops
+
+
 def main() -> None:
     """Measure, and print what it came to."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -56,18 +71,20 @@ def main() -> None:
     asked = parser.parse_args()
     tenth = max(asked.stops // 10, 1)
     with looping(asked.memory) as session:
-        for _ in range(tenth):
-            one_stop(session)
+        first = some_stops(session, tenth)
         before = resident("self"), resident(session.gdb_pid)
         for _ in range(asked.stops - 2 * tenth):
             one_stop(session)
         grown = resident("self") - before[0], resident(session.gdb_pid) - before[1]
+        last = some_stops(session, tenth)
         with looping(asked.memory) as fresh:
             pairs = [(one_stop(fresh), one_stop(session)) for _ in range(tenth)]
-    first, last = (statistics.median(some) for some in zip(*pairs, strict=True))
-    print(f"median of {tenth} stops of a fresh session: {first * 1e3:.2f} ms")
-    print(f"of one after {asked.stops - tenth}, by turns: {last * 1e3:.2f} ms")
-    print(f"ratio {last / first:.3f}; grown by {grown[0]} KB, gdb by {grown[1]} KB")
+    for what, one, other in zip(("seconds", "CPU"), first, last, strict=True):
+        told = f"{one * 1e3:.2f} ms, of the last: {other * 1e3:.2f} ms; ratio {other / one:.3f}"
+        print(f"{what} per stop, of the first {tenth}: {told}")
+    new, old = (statistics.median(some) for some in zip(*pairs, strict=True))
+    print(f"by turns with a fresh session's first: ratio {old / new:.3f}")
+    print(f"grown by {grown[0]} KB, gdb by {grown[1]} KB")
 
 
 if __name__ == "__main__":
