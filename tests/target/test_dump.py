@@ -38,8 +38,12 @@ def test_code_of_64_bits() -> None:
     assert cpu.bits == 64
     assert cpu.idt == (0xFFFF_FE00_0000_0000, 0xFFF)
     assert cpu.bases == {
-        "es": 0, "cs": 0, "fs": 0x7F12_3456_0000, "ldt": 0xFFFF_8000_0000_0000,
-        "tr": 0x22BC60, "gdt": 0xFFFF_FE00_0000_1000,
+        "es": 0,
+        "cs": 0,
+        "fs": 0x7F12_3456_0000,
+        "ldt": 0xFFFF_8000_0000_0000,
+        "tr": 0x22BC60,
+        "gdt": 0xFFFF_FE00_0000_1000,
     }
     assert cpu.masks == {0: 0xFF, 1: 0}
 
