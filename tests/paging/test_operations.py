@@ -22,6 +22,8 @@ from tests.paging.tables import PS, PWU, RW, US, XD, Case, P, cases
 from tests.reference.sdm import translate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ptlive.arrays import U8, U64
     from ptlive.paging.graph import Entries, Write
     from ptlive.paging.walk import PtPtr
@@ -41,8 +43,10 @@ class Unmap:
         return np.where(entries.whole, np.uint64(0), entries.value)
 
 
-def protect(built: Builder, va: int, last_va: int, **rights: list[str]) -> list[Write]:
-    operation = Protect(built.fmt, **rights)
+def protect(
+    built: Builder, va: int, last_va: int, grant: Sequence[str] = (), deny: Sequence[str] = ()
+) -> list[Write]:
+    operation = Protect(built.fmt, grant, deny)
     return changes(built.fmt, built.ram, built.roots, va, last_va, operation)
 
 
