@@ -16,6 +16,7 @@ from tests.simulated_guest import DATA, NOTHING_AT, Guest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 VA = 0x7000_1000
 
@@ -64,8 +65,9 @@ def refused(ptlive: Callable[..., Done]) -> Callable[..., str]:
 
 
 @pytest.fixture
-def guest(monkeypatch: pytest.MonkeyPatch) -> Guest:
-    """A simulated guest that every command attaches to; tests may change it before."""
+def guest(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Guest:
+    """A simulated guest that every command attaches to, and the only one; tests may change it."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     made = Guest(machine(levels=4))
     made.map(VA, DATA * FRAME, P | RW)
     made.map(VA + FRAME, (DATA + 1) * FRAME, PWU)

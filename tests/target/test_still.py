@@ -25,25 +25,38 @@ def fake() -> Any:
     from types import SimpleNamespace
 
     stub = MemoryStub(np.zeros(16, np.uint8), vcpus=1)
-    stub.answers = {"info registers -a": "RAX=0\r\n", "info lapic": "current_count = 5\r\n"}
+    stub.answers = {
+        "info registers -a": "RAX=0\r\n",
+        "info lapic": "current_count = 5\r\nIRR (none)\r\n",
+    }
     return SimpleNamespace(stub=stub, qmp=None, accelerator="TCG")
 
 
-@pytest.mark.parametrize("witness", ["info registers -a", "info lapic"])
-def test_registers_and_timer_tell(witness: str) -> None:
+@pytest.mark.parametrize(
+    ("witness", "now"),
+    [("info registers -a", "RAX=1\r\n"), ("info lapic", "current_count = 6\r\nIRR (none)\r\n")],
+)
+def test_registers_and_timer_tell(witness: str, now: str) -> None:
     target = fake()
     still = StandStill(target)
     still.check()
-    target.stub.answers[witness] += "1"
+    target.stub.answers[witness] = now
     with pytest.raises(PtliveError, match="the guest ran while it was being verified"):
         still.check()
+
+
+def test_an_interrupt_that_waits_is_no_sign_that_the_guest_ran() -> None:
+    target = fake()
+    still = StandStill(target)
+    target.stub.answers["info lapic"] = "current_count = 5\r\nIRR 52\r\n"
+    still.check()
 
 
 def test_a_timer_that_kvm_counts_in_the_hosts_time_tells_nothing() -> None:
     target = fake()
     target.accelerator = "KVM, unknown"
     still = StandStill(target)
-    target.stub.answers["info lapic"] += "1"
+    target.stub.answers["info lapic"] = "current_count = 6\r\n"
     still.check()
 
 
