@@ -16,7 +16,6 @@ from tests.simulated_guest import DATA, NOTHING_AT, Guest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 VA = 0x7000_1000
 
@@ -65,9 +64,9 @@ def refused(ptlive: Callable[..., Done]) -> Callable[..., str]:
 
 
 @pytest.fixture
-def guest(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Guest:
+def guest(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Guest:
     """A simulated guest that every command attaches to, and the only one; tests may change it."""
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
     made = Guest(machine(levels=4))
     made.map(VA, DATA * FRAME, P | RW)
     made.map(VA + FRAME, (DATA + 1) * FRAME, PWU)
