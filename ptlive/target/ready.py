@@ -31,6 +31,8 @@ _POLL_SECONDS = 0.02
 _TRIPLE_FAULT = "Triple fault"
 # How many of the guest's lines are told with an error.
 _LAST_LINES = 3
+# Behind a line that has not ended: "$" in a pattern is not to match there.
+_GOES_ON = "\0"
 
 
 def wait_ready(guest: Guest, recipe: Recipe, *, seconds: float | None = None) -> Guest:
@@ -98,9 +100,11 @@ def _look(guest: Guest, ready: Ready) -> tuple[str, str | None] | None:
             return (found.string, found.groupdict().get("levels")) if found else None
         case Says():
             for log in (guest.serial_log, guest.debug_log):
-                found = re.search(ready.pattern, "\n".join(lines(log)), re.MULTILINE)
+                *whole, last = lines(log) or [""]
+                text = "\n".join([*whole, last + _GOES_ON if last else ""])
+                found = re.search(ready.pattern, text, re.MULTILINE)
                 if found:
-                    return found[0], found.groupdict().get("levels")
+                    return found[0].removesuffix(_GOES_ON), found.groupdict().get("levels")
         case Pages():
             if _levels(guest):
                 return "paging is on", None

@@ -121,6 +121,13 @@ def test_lines_have_ends_and_port_0xe9_counts(alive: Guest, monitor: type[Monito
     )
 
 
+def test_a_line_that_goes_on_has_no_end_yet(alive: Guest, monitor: type[Monitor]) -> None:
+    alive.debug_log.write_text("booting\nread")
+    with pytest.raises(PtliveError, match="did not appear"):
+        wait_ready(alive, when(Says(r"^(\w+d)$")))
+    assert wait_ready(alive, when(Says("^rea"))).said == "rea"
+
+
 @pytest.mark.parametrize(
     ("cr4", "efer", "levels"), [(0x668, 0x500, 4), (0x1668, 0xD00, 5), (0x20, 0, 3), (0, 0, 2)]
 )
