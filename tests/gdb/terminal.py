@@ -11,7 +11,7 @@ import signal
 import struct
 import termios
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from tests.gdb.watching import LOAD
@@ -42,13 +42,14 @@ class Terminal:
         """Return all that comes until it ends so, without what steers the terminal."""
         return _STEERING.sub("", self.raw(pattern))
 
-    def raw(self, pattern: re.Pattern[str]) -> str:
+    def raw(self, pattern: re.Pattern[str], patience: float = _PATIENCE) -> str:
         """Return the same with what steers the terminal."""
         shown = ""
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + patience
         while not pattern.search(shown):
             left = deadline - time.monotonic()
-            assert left > 0, shown
+            if left <= 0:
+                raise TimeoutError(shown)
             if select.select([self._descriptor], [], [], left)[0]:
                 shown += os.read(self._descriptor, 1 << 16).decode("utf-8", "replace")
         return shown
@@ -59,10 +60,18 @@ class Terminal:
         return self.until(PROMPT).removeprefix(line).removesuffix("(gdb) ").strip("\n")
 
     def settle(self) -> None:
-        """Wait until all keys that were typed have done what they do."""
-        mark = f"settled{time.monotonic_ns()}"
-        self.type(f"echo {mark}\\n\n")
-        self.until(re.compile(mark + r"\r\n[^\n]*\(gdb\) (\x1b\[[0-9?]*[a-z])*$"))
+        """Wait until all keys that were typed have done what they do.
+
+        At Ctrl-C a terminal drops what was typed and not yet read (termios(3), NOFLSH): what
+        is lost so is typed again.
+        """
+        for patience in (_PATIENCE / 4, _PATIENCE / 4, _PATIENCE / 2):
+            mark = f"settled{time.monotonic_ns()}"
+            self.type(f"echo {mark}\\n\n")
+            with suppress(TimeoutError):
+                self.raw(re.compile(mark + r"\r\n[^\n]*\(gdb\) (\x1b\[[0-9?]*[a-z])*$"), patience)
+                return
+        raise TimeoutError("gdb does not come back to its prompt")
 
 
 @contextmanager

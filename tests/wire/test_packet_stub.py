@@ -107,12 +107,12 @@ def for_ever(call: Callable[[], object]) -> None:
         call()
 
 
-@contextmanager
-def interrupted_after(delay: float) -> Iterator[None]:
+def interrupt(delay: float, work: Callable[[], object]) -> None:
+    """Interrupt a piece of work after some seconds."""
     timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
     try:
         timer.start()
-        yield
+        work()
     except KeyboardInterrupt:
         timer.join()
     else:
@@ -122,8 +122,7 @@ def interrupted_after(delay: float) -> Iterator[None]:
 @pytest.mark.qemu
 @pytest.mark.parametrize("delay", [0.002, 0.005, 0.01, 0.03, 0.05, 0.1])
 def test_an_interrupted_read_leaves_it_usable(packet_stub: PacketStub, delay: float) -> None:
-    with interrupted_after(delay):
-        for_ever(lambda: packet_stub.read_physical(FRAMES, 4096))
+    interrupt(delay, lambda: for_ever(lambda: packet_stub.read_physical(FRAMES, 4096)))
     registers = packet_stub.registers(1)
     assert registers["cr0"] & 1 == 0
     assert_reads_right(packet_stub)
@@ -135,8 +134,7 @@ def test_an_interrupted_step_can_be_followed_by_others(
     packet_stub: PacketStub, delay: float
 ) -> None:
     before = packet_stub.registers(1)
-    with interrupted_after(delay):
-        for_ever(lambda: packet_stub.step(1, {"rax": 1}))
+    interrupt(delay, lambda: for_ever(lambda: packet_stub.step(1, {"rax": 1})))
     assert packet_stub.step(1, {"rax": 2})["rax"] == 2
     packet_stub.write_registers(1, {"rax": before["rax"]})
     assert packet_stub.registers(1) == before
@@ -156,8 +154,7 @@ def test_runs_until_an_address_or_for_so_long(tmp_path: Path, vcpus: int) -> Non
         if vcpus == 2:
             # The first one comes there again and again, the second one sleeps.
             assert not stub.run_to(2, 0xFFFFFFF0, 0.3)
-        with interrupted_after(0.2):
-            stub.run_to(1, 0x1234, 5)
+        interrupt(0.2, lambda: stub.run_to(1, 0x1234, 5))
         assert stub.registers(1)["rip"] == 0xFFF0
         assert not guest.running()
         stub.close(resume=True)
