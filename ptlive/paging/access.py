@@ -6,6 +6,7 @@ and 4.7 "Page-Fault Exceptions" (figure 4-12, the error code).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,7 @@ __all__ = [
 ]
 
 
-class AccessRules:
+class AccessRules(ABC):
     """What decides about accesses beside the entries, and what is said of those that fail."""
 
     #: The fault of an address that never gets as far as paging, and is not reported with it.
@@ -66,13 +67,13 @@ class AccessRules:
         del value
         return self
 
+    @abstractmethod
     def check(self, translations: Translations, kind: AccessKind) -> Verdicts:
         """Predict one kind of access to each of the translated addresses."""
-        raise NotImplementedError
 
+    @abstractmethod
     def denied(self, one: Translations, kind: AccessKind, code: int) -> tuple[int | None, str]:
         """Return which level, if one, denies an access to a single page, and why."""
-        raise NotImplementedError
 
     def words(self, vector: int, code: int) -> str:
         """Return an outcome in short."""

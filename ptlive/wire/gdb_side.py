@@ -4,22 +4,21 @@ gdb spends most of a `maint packet` on its command line and on telling of it, no
 the packet. gdb 12 and newer can send packets from Python.
 """
 
-# mypy: ignore-errors
-# (The module `gdb` exists only inside gdb.)
-
 import gdb
 
 
 class _Packets(gdb.Command):
     """ptlive-packets PACKET|PACKET...: send raw packets, print the replies in the same form."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__("ptlive-packets", gdb.COMMAND_MAINTENANCE)
 
-    def invoke(self, argument, from_tty):
+    def invoke(self, argument: str, from_tty: bool) -> None:
         """Send them in order."""
-        send = gdb.selected_inferior().connection.send_packet
-        replies = [send(packet) or b"" for packet in argument.split("|")]
+        connection = gdb.selected_inferior().connection
+        if not isinstance(connection, gdb.RemoteTargetConnection):
+            raise gdb.GdbError("no remote target is connected")
+        replies = [connection.send_packet(packet) or b"" for packet in argument.split("|")]
         gdb.write("|".join(reply.decode("latin-1") for reply in replies) + "\n")
 
 

@@ -16,7 +16,6 @@ from ptlive.paging.access import (
     GENERAL_PROTECTION,
     PAGE_FAULT,
     UNPREDICTABLE,
-    AccessRules,
     Controls,
     Fault,
     check,
@@ -24,6 +23,7 @@ from ptlive.paging.access import (
     pieces,
 )
 from ptlive.paging.format import Kind
+from ptlive.paging.nested import EptControls
 from ptlive.paging.translate import translate
 from tests.paging.builder import Builder
 from tests.paging.tables import (
@@ -266,7 +266,7 @@ def test_in_32_bits_an_access_wraps_at_4g() -> None:
 
 def test_other_pkru_are_only_for_rules_that_have_keys() -> None:
     assert Controls(pke=True, pkru=None).with_pkru(7) == Controls(pke=True, pkru=7)
-    rules = AccessRules()
+    rules = EptControls()
     assert rules.with_pkru(7) is rules
     assert not rules.key_matters
     assert (rules.pke, rules.pkru) == (False, 0)

@@ -47,11 +47,11 @@ class Doubtful:
 def test_a_disagreement_is_shown() -> None:
     made = Doubtful()
     with pytest.raises(AssertionError) as raised:
-        assert_verified(made, [(1, 2)], random=3)  # type: ignore[arg-type]
+        assert_verified(made, [(1, 2)], random=3)  # type: ignore[arg-type]  # a stand-in
     assert made.asked == ([(1, 2)], {"random": 3})
     assert str(raised.value).split("\n") == [
         "the MMU should agree: 1 disagreement in 5 checks",
         "    oracle  answered by",
     ]
     made.ok = True
-    assert_verified(made)  # type: ignore[arg-type]
+    assert_verified(made)  # type: ignore[arg-type]  # a stand-in

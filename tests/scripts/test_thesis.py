@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOOP = "loop 2002\n"
+# Why what needs it is skipped; the extra `test` has it.
+WITHOUT = "lizard is not installed (ptlive[test])"
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +91,7 @@ def test_the_bound_counts_the_recursion_once_a_level(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("levels", "folded"), [(3, {"p4d", "pud"}), (4, {"p4d"}), (5, set())])
 def test_what_is_folded_is_found_in_the_old_way(levels: int, folded: set[str]) -> None:
-    pytest.importorskip("lizard")
+    pytest.importorskip("lizard", reason=WITHOUT)
     found = places(Tree(PAGETABLES, levels), "old")
     once = {place.text.split("_")[1] for place in found if "runs once" in place.kind}
     assert once == folded
@@ -99,7 +101,7 @@ def test_what_is_folded_is_found_in_the_old_way(levels: int, folded: set[str]) -
 
 
 def test_no_level_is_special_in_the_new_way() -> None:
-    pytest.importorskip("lizard")
+    pytest.importorskip("lizard", reason=WITHOUT)
     found = [place for n in (3, 4, 5) for place in places(Tree(PAGETABLES, n), "new")]
     assert {place.text.split("(")[0].split()[-1] for place in found} == {"pt_root"}
 

@@ -56,7 +56,7 @@ def judged(
 
 
 def the(space: Tables, va: int, length: int, does: Does, **more: object) -> Judged:
-    (one,) = judged(space, Touch(va, length, does, "it", **more))  # type: ignore[arg-type]
+    (one,) = judged(space, Touch(va, length, does, "it", **more))  # type: ignore[arg-type]  # fields by name
     return one
 
 

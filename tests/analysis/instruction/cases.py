@@ -97,7 +97,7 @@ def case(text: str, *touches: str, **more: object) -> Case:
     for touch in touches:
         place, length, does = touch.split()
         expected.append(Expected(place, int(length), does))
-    return Case(text, tuple(expected), registers, **rest)  # type: ignore[arg-type]
+    return Case(text, tuple(expected), registers, **rest)  # type: ignore[arg-type]  # by name
 
 
 def words(*values: int) -> bytes:

@@ -28,7 +28,7 @@ REGISTERS = {
 def run(text: str, *, bits: int = 64, cpl: int = 0, **more: object) -> Instruction:
     registers = {name: value for name, value in more.items() if name in REGISTERS}
     rest = {name: value for name, value in more.items() if name not in REGISTERS}
-    state = State({**REGISTERS, **registers}, bits, cpl, **rest)  # type: ignore[arg-type, dict-item]
+    state = State({**REGISTERS, **registers}, bits, cpl, **rest)  # type: ignore[arg-type, dict-item]  # by name
     return touches(assemble([text], bits)[0] + bytes(15), 0x1000, state)
 
 
