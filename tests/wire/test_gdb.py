@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import os
-import signal
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -13,6 +10,7 @@ import pytest
 
 from ptlive.errors import PtliveError
 from ptlive.wire.gdb import GdbMi, quote
+from tests.interruption import for_ever, interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,17 +49,9 @@ def test_many_commands_at_once_do_not_block(gdb: GdbMi) -> None:
 
 def test_an_interrupted_batch_does_not_disturb_the_next(gdb: GdbMi) -> None:
     for delay in (0.0, 0.002, 0.02, 0.05, 0.1):
-        timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
-        # An interrupt that comes in hypothesis's callback of the collector would be dropped.
-        gc.disable()
-        try:
-            timer.start()
-            while True:
-                gdb.console([f"echo {at}" for at in range(20000)])
-        except KeyboardInterrupt:
-            timer.join()
-        finally:
-            gc.enable()
+        interrupt(
+            delay, lambda: for_ever(lambda: gdb.console([f"echo {at}" for at in range(20000)]))
+        )
         assert [reply.text for reply in gdb.console(["echo a", "echo b"])] == ["a", "b"]
 
 

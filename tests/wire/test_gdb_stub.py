@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 from typing import TYPE_CHECKING
 
@@ -13,6 +11,7 @@ import pytest
 from ptlive.arrays import u64
 from ptlive.errors import PtliveError
 from ptlive.wire.gdb_stub import GdbStub
+from tests.interruption import for_ever, interrupt
 from tests.qemu_process import PATTERN_AT, RAM_BYTES, still_guest
 
 if TYPE_CHECKING:
@@ -63,13 +62,7 @@ def test_phy_mem_mode_is_off_after_each_call(gdb_stub: GdbStub) -> None:
 def test_an_interrupted_read_leaves_phy_mem_mode_off(gdb_stub: GdbStub) -> None:
     frames = np.arange(PATTERN_AT, RAM_BYTES, 8192, dtype=np.uint64)
     for delay in (0.0, 0.01, 0.05, 0.15):
-        timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
-        try:
-            timer.start()
-            while True:
-                gdb_stub.read_physical(frames, 4096)
-        except KeyboardInterrupt:
-            timer.join()
+        interrupt(delay, lambda: for_ever(lambda: gdb_stub.read_physical(frames, 4096)))
         assert mode(gdb_stub) == 'received: "0"'
         data, valid = gdb_stub.read_physical(frames, 4096)
         assert valid.all()
@@ -79,13 +72,7 @@ def test_an_interrupted_read_leaves_phy_mem_mode_off(gdb_stub: GdbStub) -> None:
 def test_an_interrupted_step_can_be_followed_by_others(gdb_stub: GdbStub) -> None:
     before = gdb_stub.registers(1)
     for delay in (0.0, 0.005, 0.02):
-        timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
-        try:
-            timer.start()
-            while True:
-                gdb_stub.step(1, {"rax": 1})
-        except KeyboardInterrupt:
-            timer.join()
+        interrupt(delay, lambda: for_ever(lambda: gdb_stub.step(1, {"rax": 1})))
         assert gdb_stub.step(1, {"rax": 2})["rax"] == 2
     gdb_stub.write_registers(1, {"rax": before["rax"]})
     assert gdb_stub.registers(1) == before

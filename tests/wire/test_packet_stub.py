@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 import threading
 import time
@@ -19,11 +17,12 @@ from ptlive.wire.address import StubAddress
 from ptlive.wire.packet_stub import PacketStub
 from ptlive.wire.preflight import hold
 from ptlive.wire.raw import RawStub
+from tests.interruption import for_ever, interrupt
 from tests.qemu_process import PATTERN_AT, RAM_BYTES, Qemu, still_guest
 from tests.wire.fake_stub import FakeStub
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from ptlive.arrays import U64
@@ -100,23 +99,6 @@ def test_a_closed_stream_does_no_harm(
         del pieces
         assert packet_stub.read_virtual(0x9000, 16) is not None
         assert_reads_right(packet_stub)
-
-
-def for_ever(call: Callable[[], object]) -> None:
-    while True:
-        call()
-
-
-def interrupt(delay: float, work: Callable[[], object]) -> None:
-    """Interrupt a piece of work after some seconds."""
-    timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
-    try:
-        timer.start()
-        work()
-    except KeyboardInterrupt:
-        timer.join()
-    else:
-        pytest.fail("it was not interrupted")
 
 
 @pytest.mark.qemu
