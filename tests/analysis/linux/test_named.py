@@ -134,11 +134,24 @@ def test_the_bases_are_held_against_the_kernels_own_variables() -> None:
 
 
 @pytest.mark.parametrize(
+    "moved",
+    [{"__end_rodata": IMAGE + 10 * M - 0x1800}, {"__start_rodata": IMAGE + 6 * M + 0x1000}],
+)
+def test_pages_of_the_gaps_beside_rodata_may_be_read_only_too(moved: dict[str, int]) -> None:
+    symbols = {name: va for name, va in (SYMBOLS | moved).items() if name != "linux_banner"}
+    said = Kernel().named(listed(symbols)).evidence[-1]
+    assert "it agrees with the text's end" in said
+    assert "would be" not in said
+
+
+@pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"linux_banner": IMAGE + 6 * M + 0x80}, "at linux_banner stands something else"),
         ({"linux_banner": 0, "_etext": IMAGE + 3 * M}, "_etext would be 0xffffffff85d00000"),
         ({"linux_banner": 0, "__start_rodata": IMAGE + 8 * M}, "where rodata begins"),
+        ({"linux_banner": 0, "__end_rodata": IMAGE + 10 * M + 0x1000}, "rodata's end"),
+        ({"linux_banner": 0, "__end_rodata": IMAGE + 8 * M}, "rodata's end"),
         ({"linux_banner": 0, "_text": IMAGE + 0x1000}, "no multiple of 2M"),
     ],
 )
