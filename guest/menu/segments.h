@@ -1,4 +1,4 @@
-/* Selectors of the GDT in segments.c; also for assembly. */
+/* Selectors of the GDT (segments.c, narrow/cpu.c); also for assembly. */
 #ifndef SEGMENTS_H
 #define SEGMENTS_H
 

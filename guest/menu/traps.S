@@ -1,23 +1,8 @@
-/*
- * One stub a vector, 16 bytes each, so that RIP alone tells which vector was taken.  The first
- * instruction of a stub has not moved the stack: the error code, if any, is at (%rsp).
- */
+/* A stub a vector, and what a trap means: a probe's answer, or a defect of the guest. */
+#include "stubs.h"
+
 	.text
-	.balign	16
-	.globl	trap_stubs
-trap_stubs:
-	.set	vector, 0
-	.rept	256
-	.balign	16
-	/* #DF #TS #NP #SS #GP #PF #AC #CP #VC #SX push an error code; the others get a zero. */
-	.if !(vector == 8 || (vector >= 10 && vector <= 14) || \
-		vector == 17 || vector == 21 || vector == 29 || vector == 30)
-	push	$0
-	.endif
-	push	$vector
-	jmp	trap
-	.set	vector, vector + 1
-	.endr
+	stubs	256
 
 /* probe_rsp says whether a probe is running; if so its trap is its answer (probe.S). */
 trap:

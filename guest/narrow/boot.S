@@ -1,8 +1,9 @@
 /*
  * From the PVH entry (32-bit protected mode, paging off, EBX = start_info) to start(), and what
- * traps: one stub a vector, each 16 bytes long.
+ * traps.
  */
-#include "segments.h"
+#include "../menu/segments.h"
+#include "../menu/stubs.h"
 
 	/* XEN_ELFNOTE_PHYS32_ENTRY (18): where to enter. */
 	.section .note.pvh, "a", @note
@@ -31,19 +32,7 @@ park:
 	pause
 	jmp	park
 
-	.balign	16
-	.globl	trap_stubs
-trap_stubs:
-	.set	vector, 0
-	.rept	32
-	.balign	16
-	.if !(vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21)
-	push	$0
-	.endif
-	push	$vector
-	jmp	trap
-	.set	vector, vector + 1
-	.endr
+	stubs	32
 
 trap:
 	cmpl	$0, probe_esp

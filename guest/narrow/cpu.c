@@ -2,7 +2,7 @@
 
 #include <stdarg.h>
 
-#include "segments.h"
+#include "../menu/segments.h"
 
 enum { VECTORS = 32, STUB_SIZE = 16, INTERRUPT_GATE = 0x8e00 };
 enum { DEBUGCON = 0xe9 };

@@ -2,7 +2,7 @@
  * One access, in ring 0 or ring 3, as guest/menu/probe.S has it for 64 bits. The instructions are
  * in a page of their own, which ring 3 runs at USER_CODE.
  */
-#include "segments.h"
+#include "../menu/segments.h"
 
 	.section .probe, "ax"
 	.balign	4096

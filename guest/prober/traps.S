@@ -1,4 +1,5 @@
 /* A stub a vector, and what a trap means: the answer to a probe, or the prober's end. */
+#include "../menu/stubs.h"
 #include "layout.h"
 
 #define DEBUG 1
@@ -9,21 +10,7 @@
 #define FRAME_SIZE 56
 
 	.text
-	.balign	16
-	.globl	trap_stubs
-trap_stubs:
-	.set	vector, 0
-	.rept	32
-	.balign	16
-	/* #DF #TS #NP #SS #GP #PF #AC #CP #VC #SX push an error code; the others get a zero. */
-	.if !(vector == 8 || (vector >= 10 && vector <= 14) || \
-		vector == 17 || vector == 21 || vector == 29 || vector == 30)
-	push	$0
-	.endif
-	push	$vector
-	jmp	trap
-	.set	vector, vector + 1
-	.endr
+	stubs	32
 
 trap:
 	lea	FRAME_SIZE + STATE - TRAP_STACK_END(%rsp), %r13
