@@ -15,6 +15,7 @@ from ptlive.api.regions import Regions
 from ptlive.api.shown import Shown
 from ptlive.api.translation import Translation
 from ptlive.api.whole import LAST, address_array, number, range_of
+from ptlive.arrays import u64
 from ptlive.errors import PtliveError
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 # More than any instruction touches at once (XSAVE, tens of KB), and quickly told.
 _LONGEST = 1 << 20
+_EVERYTHING = u64(0), u64(LAST)
 
 
 class AddressSpace(Shown):
@@ -53,6 +55,8 @@ class AddressSpace(Shown):
     def __init__(self, held: Held | None, space: inner.AddressSpace) -> None:
         self._held, self._inner = held, space
         self._systems: dict[tuple[bytes, int], Profile] = {} if held is None else held.systems
+        # Of what the tables are there: a copy may be one of some ranges.
+        self._kept: tuple[U64, U64] = _EVERYTHING
 
     @property
     def root(self) -> int:
@@ -91,8 +95,9 @@ class AddressSpace(Shown):
 
         Raises PtliveError for an address beyond 64 bits, and for a bad root table.
         """
-        space, one = self._space, address_array([va])
+        one = address_array([va])
         length = number(length, "the length of an access", 1, _LONGEST)
+        space = self._within((one, one + np.uint64(length - 1)))
         found = space.translate(one)
         kinds = list(ACCESS_KINDS.values())
         told = space.describe(found, 0, kinds, space.beyond(one, length))
@@ -105,7 +110,8 @@ class AddressSpace(Shown):
         mapped), mapped bool, page_bits uint8 (log2 of the page's bytes), kind, lvl, entry and
         entry_pa of the entry at which each path ends. Raises PtliveError for a bad root table.
         """
-        return self._space.translate(address_array(va))
+        some = address_array(va)
+        return self._within((some, some)).translate(some)
 
     def read(self, va: int, length: int) -> bytes:
         """Read memory through the tables, as the debugger of a kernel does: rights do not count.
@@ -113,9 +119,9 @@ class AddressSpace(Shown):
         Raises PtliveError where a page is not mapped, or maps no RAM and no ROM: devices are
         not touched.
         """
-        space = self._space
         va = number(va, "an address")
         length = number(length, "a length", last=LAST + 1 - va)
+        space = self._within((u64(va), u64(va + max(length, 1) - 1)))
         data = read_linear(space.format, space.memory, space.root, va, length)
         if len(data) < length:
             lost = va + len(data)
@@ -132,15 +138,19 @@ class AddressSpace(Shown):
         It holds what it tells, and stays good when the guest goes on. Raises PtliveError for a
         bad root table.
         """
-        return self._space.walk(_ends(ranges))
+        some = _ends(ranges)
+        return self._within(some).walk(some)
 
     def freeze(self, ranges: Ranges | None = None) -> AddressSpace:
         """Return the same address space over a copy of its tables, to be asked later.
 
         ranges: of what is copied, everything by default. Of a frozen one nothing but tables can
-        be read, and there is no MMU to verify it.
+        be read, and there is no MMU to verify it. Questions about what is not in the ranges,
+        and those about everything, raise PtliveError.
         """
-        made = AddressSpace(None, frozen(self._space, _ends(ranges)))
+        some = _ends(ranges)
+        made = AddressSpace(None, frozen(self._within(some), some))
+        made._kept = some or _EVERYTHING
         made._systems = dict(self._systems)
         system = self.system()
         if system is not None:
@@ -213,7 +223,7 @@ class AddressSpace(Shown):
             fields=_each(attributes),
             frames=tuple(range_of(one, "physical addresses") for one in frames),
         )
-        some, _ = filtered(space.walk(ends(wanted)), chosen, space.target_of)
+        some, _ = filtered(self._within(ends(wanted)).walk(ends(wanted)), chosen, space.target_of)
         known = system if areas else None
         found = regions(some, space.target_of, split_pa=split_pa, fold=fold, cuts=cuts_of(known))
         return Regions(found, known.areas if known else (), space.title)
@@ -228,7 +238,7 @@ class AddressSpace(Shown):
 
         stretch = range_of((pa, pa if last_pa is None else last_pa), "physical addresses")
         limit = number(limit, "a limit", 1)
-        return mappings(self._space, stretch, limit, self._areas())
+        return mappings(self._within(None), stretch, limit, self._areas())
 
     def diff(
         self,
@@ -247,11 +257,12 @@ class AddressSpace(Shown):
         """
         from ptlive.api.differences import differences
 
-        one, newer = self._space, other._space
+        some = _ends(ranges)
+        one, newer = self._within(some), other._within(some)
         return differences(
             one,
             newer,
-            _ends(ranges),
+            some,
             (_each(only), _each(ignore)),
             other._areas() or self._areas(),
             same_memory=one.memory is newer.memory,
@@ -316,6 +327,19 @@ class AddressSpace(Shown):
         if self._held is not None:
             self._held.check()
         return self._inner
+
+    def _within(self, ranges: tuple[U64, U64] | None) -> inner.AddressSpace:
+        """Return the address space, to be asked about ranges; None is everything.
+
+        Raises PtliveError where a copy has not their tables.
+        """
+        (first, last), (va, last_va) = self._kept, ranges or _EVERYTHING
+        at = np.searchsorted(first, va, "right")
+        lost = (at == 0) | (last_va > last[at - 1])
+        if lost.any():
+            which = f"{int(va[lost][0]):#x}..{int(last_va[lost][0]):#x}"
+            raise PtliveError(f"{which} is not in the ranges of which the tables were frozen")
+        return self._space
 
     def _live(self, what: str) -> Held:
         if self._held is None:

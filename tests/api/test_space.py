@@ -209,6 +209,34 @@ def test_what_is_frozen_stays_while_the_guest_goes_on() -> None:
         before.diff(before, only=["nothing"])
 
 
+def test_what_was_frozen_in_ranges_is_asked_about_them_alone() -> None:
+    guest = simulated()
+    guest.map(0x5000_0000, DATA * FRAME, PWU)
+    space = held(guest)[0].space()
+    kept = (PAGES, PAGES + 2 * FRAME - 1)
+    some = space.freeze([kept])
+    assert some.translate(PAGES + FRAME).pa == (DATA + 1) * FRAME
+    assert some.translate_many([PAGES, PAGES + FRAME]).mapped.all()
+    assert [one.pages for one in some.regions([kept])] == [{FRAME: 2}]
+    assert not some.diff(space, [kept])
+    assert some.freeze([(PAGES, PAGES)]).translate(PAGES)
+    for question in (
+        lambda: some.translate(0x5000_0000),
+        lambda: some.translate(kept[1], length=2),
+        lambda: some.translate_many([PAGES, PAGES - 1]),
+        lambda: some.read(kept[1] + 1, 1),
+        some.walk,
+        some.freeze,
+        some.regions,
+        lambda: some.regions([(kept[0], kept[1] + 1)]),
+        lambda: some.find(DATA * FRAME),
+        lambda: some.diff(space),
+        lambda: space.diff(some),
+    ):
+        with pytest.raises(ptlive.PtliveError, match="not in the ranges of which the tables were"):
+            question()
+
+
 @pytest.mark.parametrize("what", ["verify", "audit"])
 def test_a_frozen_one_has_no_mmu(space: ptlive.AddressSpace, what: str) -> None:
     with pytest.raises(ptlive.PtliveError, match=f"{what} needs the guest"):
