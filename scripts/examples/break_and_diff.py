@@ -23,6 +23,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from ptlive.api.differences import Side
+
+
+SHOWN = 10
+
+
+def open_to_code(side: Side | None) -> bool:
+    """Return whether code can be written there, and then executed."""
+    return side is not None and side.rights.allows("write", "execute")
+
 
 def bundled() -> Path:
     """Return the file of the menu guest."""
@@ -81,9 +91,11 @@ def main() -> None:
         print(f"{asked.function} has returned to {opened.name_of(stop.rip) or hex(stop.rip)}")
         changes = before.diff(opened.space())
     print(changes)
-    for change in changes:
-        if change.after is not None and change.after.rights.allows("write", "execute"):
-            print(f"writable and executable: {change.va:#x}..{change.last_va:#x}")
+    became = [one for one in changes if open_to_code(one.after) and not open_to_code(one.before)]
+    for one in became[:SHOWN]:
+        print(f"became writable and executable: {one.va:#x}..{one.last_va:#x}")
+    if len(became) > SHOWN:
+        print(f"... {len(became) - SHOWN} more")
 
 
 if __name__ == "__main__":

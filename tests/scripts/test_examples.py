@@ -34,7 +34,7 @@ def test_break_on_a_function_and_see_what_it_changed() -> None:
     # and pages for user mode are there.
     assert re.search(r"^  ~  0x0+200000  .* rwx- -> r-x- ", said, re.MULTILINE)
     assert re.search(r"^  \+  0x0000008080604000 .* rwxu .*  added", said, re.MULTILINE)
-    assert "\nwritable and executable: 0x8080600000..0x8080600fff\n" in said
+    assert "\nbecame writable and executable: 0x8080600000..0x8080600fff\n" in said
 
 
 def test_follow_a_page_from_the_fault_to_the_mapping() -> None:
