@@ -11,6 +11,7 @@ from ptlive.wire.gdb import GdbMi
 from ptlive.wire.gdb_packets import GdbPackets
 from ptlive.wire.physical import PhysicalReader
 from ptlive.wire.registers import RegisterLayout
+from ptlive.wire.stub_packets import StepFlags, halted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,8 +36,6 @@ _SETTINGS = (
     "history save off",
 )
 
-# gdbstub.c, gdb_handle_query_qemu_sstepbits: step, mask interrupts, stop the timers.
-_SSTEP = 7
 _STEP_PATIENCE = 30.0
 
 # PacketSize is 4096 hex digits in QEMU (and a pipe takes 4096 bytes in one piece), for
@@ -71,7 +70,7 @@ class GdbStub:
         self._threads: dict[int, int] = {}
         self._layout: RegisterLayout | None = None
         self._synchronized: set[int] = set()
-        self._step_flags = (0, 0)
+        self._step_flags = StepFlags(0, 0)
         self._written = False  # whether registers were, past gdb
         self._connected = False
         self._closed = False
@@ -95,8 +94,7 @@ class GdbStub:
         self._found_mode = int(mode or "0") if found_mode is None else found_mode
         if mode == "1":
             self._packets.order(["Qqemu.PhyMemMode:0"])
-        supported = sum(int(value) for value in re.findall(r"=(\d+)", bits)) & _SSTEP
-        self._step_flags = (int(flags or "0", 0), supported)
+        self._step_flags = StepFlags.told(flags.encode(), bits.encode())
         [threads] = self.gdb.batch(["-thread-info"])
         listed = [
             (name, int(thread["id"]))
@@ -146,12 +144,7 @@ class GdbStub:
     def halted(self, vcpu: int) -> bool | None:
         """See `Stub.halted`; the stub tells it as the thread's extra information."""
         [digits] = self._packets.ask([f"qThreadExtraInfo,{self._thread(vcpu)}"])
-        try:
-            info = bytes.fromhex(digits).decode("ascii", "replace")
-        except ValueError:
-            return None
-        state = re.search(r"\[(halted|running) *\]", info)
-        return None if state is None else state[1] == "halted"
+        return halted(digits.encode())
 
     def registers(self, vcpu: int) -> dict[str, int]:
         """See `Stub.registers`."""
@@ -171,17 +164,12 @@ class GdbStub:
 
     def step(self, vcpu: int, values: Mapping[str, int] | None = None) -> dict[str, int]:
         """See `Stub.step`; the whole of it is one batch to gdb."""
-        found, wanted = self._step_flags
-        if not wanted & 2:
-            raise PtliveError("this QEMU cannot hold interrupts back while it steps")
-        packets = [*self._synchronize(vcpu), *self.register_packets(values or {})]
-        if found != wanted:
-            packets.append(f"Qqemu.sstep={wanted:x}")
+        switch = [packet.decode() for packet in self._step_flags.switch()]
+        packets = [*self._synchronize(vcpu), *self.register_packets(values or {}), *switch]
         stop_at = len(packets)
         thread = self._thread(vcpu)
         packets += [f"vCont;s:{thread}", "g"]
-        if found != wanted:
-            packets.append(f"Qqemu.sstep={found:x}")
+        packets += [packet.decode() for packet in self._step_flags.switch_back()]
         self._generation += 1
         self._synchronized.clear()
         self._written = True

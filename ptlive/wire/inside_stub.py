@@ -7,15 +7,25 @@ itself was changed, as by steps, the debugger is told to forget what it has cach
 
 from __future__ import annotations
 
-import re
-from binascii import unhexlify
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from ptlive.errors import PtliveError
+from ptlive.wire.packet import PacketError
 from ptlive.wire.registers import RegisterLayout
+from ptlive.wire.stub_packets import (
+    StepFlags,
+    accepted,
+    halted,
+    memory_writes,
+    packet_size,
+    register_reads,
+    register_writes,
+    registers_told,
+    unhex,
+)
 from ptlive.wire.target_xml import registers
 from ptlive.wire.threads import Threads, trapped
 
@@ -26,17 +36,8 @@ if TYPE_CHECKING:
 
 #: SDM vol. 3A 4.1.4: a physical address has 52 bits at most.
 _PHYSICAL_END = 1 << 52
-# gdbstub.c, gdb_handle_query_qemu_sstepbits: step, mask interrupts, stop the timers.
-_SSTEP = 7
-_MASKS_INTERRUPTS = 2
-
-_SMALLEST_PACKET = 1 << 9
-# `M` holds two digits a byte, behind its address.
-_WRITE_BYTES = 1 << 10
 # What is read while Ctrl-C is held back: some milliseconds.
 _BATCH_BYTES, _BATCH_ROWS = 1 << 16, 1 << 7
-
-_ERROR = re.compile(rb"E[0-9a-fA-F]{2}")
 
 
 class Link(Protocol):
@@ -88,14 +89,14 @@ class InsideStub:
             features, flags, bits = map(
                 link.send, (b"qSupported", b"qqemu.sstep", b"qqemu.sstepbits")
             )
-            told = re.search(rb"PacketSize=([0-9a-fA-F]{1,8})", features)
-            packet_size = max(int(told[1], 16) if told else 0, _SMALLEST_PACKET)
-            self._largest = packet_size // 2
-            found = re.fullmatch(rb"0x([0-9a-fA-F]{1,8})", flags)
-            supported = sum(int(bit) for bit in re.findall(rb"=(\d{1,8})", bits)) & _SSTEP
-            self._step_flags = (int(found[1], 16) if found else 0, supported)
-            self._threads = Threads.ask(self)
-            self._layout = RegisterLayout(registers(link.send, packet_size))
+            digits = packet_size(features)
+            self._largest = digits // 2
+            self._step_flags = StepFlags.told(flags, bits)
+            try:
+                self._threads = Threads.ask(self)
+            except PacketError as error:
+                raise PtliveError(f"what gdb is attached to is no QEMU: {error}") from None
+            self._layout = RegisterLayout(registers(link.send, digits))
 
     def ask(self, payload: bytes) -> bytes:
         """Send one packet and return the reply."""
@@ -155,24 +156,18 @@ class InsideStub:
         row = b""
         for at in range(0, length, self._largest):
             size = min(length - at, self._largest)
-            reply = self._link.send(b"m%x,%x" % (address + at, size))
-            if len(reply) != 2 * size:
+            piece = unhex(self._link.send(b"m%x,%x" % (address + at, size)))
+            if piece is None or len(piece) != size:
                 return None
-            row += unhexlify(reply)
+            row += piece
         return row
 
     def write_physical(self, writes: Sequence[tuple[int, bytes]]) -> None:
         """See `Stub.write_physical`."""
-        packets = [
-            b"M%x,%x:%s" % (address + at, len(piece), piece.hex().encode())
-            for address, data in writes
-            for at in range(0, len(data), _WRITE_BYTES)
-            for piece in (data[at : at + _WRITE_BYTES],)
-        ]
         self._generation += 1
         self._changed = True
         with self._mode(physical=True):
-            self._order(packets)
+            self._order(memory_writes(writes))
 
     def read_virtual(self, va: int, length: int, vcpu: int = 1) -> bytes | None:
         """See `Stub.read_virtual`."""
@@ -186,12 +181,7 @@ class InsideStub:
 
     def halted(self, vcpu: int) -> bool | None:
         """See `Stub.halted`; the stub tells it as the thread's extra information."""
-        digits = self._link.send(b"qThreadExtraInfo," + self._threads.name(vcpu))
-        try:
-            state = re.search(rb"\[(halted|running) *\]", unhexlify(digits))
-        except ValueError:
-            return None
-        return None if state is None else state[1] == b"halted"
+        return halted(self._link.send(b"qThreadExtraInfo," + self._threads.name(vcpu)))
 
     def registers(self, vcpu: int) -> dict[str, int]:
         """See `Stub.registers`."""
@@ -204,7 +194,7 @@ class InsideStub:
         self._changed = True
         with self._link.calm():
             self._select(vcpu)
-            self._order(self._writes(values))
+            self._order(register_writes(self._layout, values))
 
     def register_packets(self, values: Mapping[str, int]) -> list[str]:
         """See `Stub.register_packets`."""
@@ -212,20 +202,18 @@ class InsideStub:
 
     def step(self, vcpu: int, values: Mapping[str, int] | None = None) -> dict[str, int]:
         """See `Stub.step`."""
-        found, wanted = self._step_flags
-        if not wanted & _MASKS_INTERRUPTS:
-            raise PtliveError("this QEMU cannot hold interrupts back while it steps")
+        switch = self._step_flags.switch()
         self._generation += 1
         self._changed = True
         with self._link.calm():
             self._select(vcpu)
-            self._order(self._writes(values or {}))
+            self._order(register_writes(self._layout, values or {}))
             try:
-                self._order([b"Qqemu.sstep=%x" % wanted] if found != wanted else [])
+                self._order(switch)
                 stop = self._link.send(b"vCont;s:" + self._threads.name(vcpu))
             finally:
                 self._selected = None  # the stub selects the vCPU that has stopped
-                self._order([b"Qqemu.sstep=%x" % found] if found != wanted else [])
+                self._order(self._step_flags.switch_back())
             if trapped(stop) != vcpu:
                 raise PtliveError(f"vCPU {vcpu} did not stop after one step: {stop!r}")
             self._select(vcpu)
@@ -302,23 +290,7 @@ class InsideStub:
     def _order(self, packets: Sequence[bytes]) -> None:
         """Send packets. Raises PtliveError for one that the stub refuses."""
         for packet in packets:
-            reply = self._link.send(packet)
-            if reply == b"" or _ERROR.fullmatch(reply):
-                head = packet.partition(b":")[0].decode("ascii", "replace")
-                said = reply.decode() or "not supported"
-                raise PtliveError(f"QEMU refuses the packet {head}: {said}")
-
-    def _writes(self, values: Mapping[str, int]) -> list[bytes]:
-        """Return packets that write registers of the selected vCPU.
-
-        Under KVM `P` does not fetch the registers first, but `g` does.
-        """
-        packets = [packet.encode() for packet in self._layout.write_packets(values)]
-        return [b"g", *packets] if packets else []
+            accepted([packet], [self._link.send(packet)])
 
     def _registers(self) -> dict[str, int]:
-        packets = [packet.encode() for packet in self._layout.read_packets]
-        try:
-            return self._layout.decode(*(self._link.send(one).decode("ascii") for one in packets))
-        except ValueError:
-            raise PtliveError("the stub's registers cannot be read") from None
+        return registers_told(self._layout, map(self._link.send, register_reads(self._layout)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
@@ -11,6 +10,18 @@ from ptlive.wire.bulk import PhysicalPackets
 from ptlive.wire.packet import PacketError
 from ptlive.wire.raw import ConnectionGoneError, RawStub
 from ptlive.wire.registers import RegisterLayout
+from ptlive.wire.stub_packets import (
+    SMALLEST_PACKET,
+    StepFlags,
+    accepted,
+    halted,
+    memory_writes,
+    packet_size,
+    register_reads,
+    register_writes,
+    registers_told,
+    unhex,
+)
 from ptlive.wire.target_xml import registers
 from ptlive.wire.threads import Threads, await_step
 
@@ -22,16 +33,6 @@ if TYPE_CHECKING:
 
 #: Seconds without a word from QEMU after which it counts as hanging.
 PATIENCE = 20.0
-
-# gdbstub.c, gdb_handle_query_qemu_sstepbits: step, mask interrupts, stop the timers.
-_SSTEP = 7
-_MASKS_INTERRUPTS = 2
-
-_SMALLEST_PACKET = 1 << 9
-# `M` holds two digits a byte, behind its address.
-_WRITE_BYTES = 1 << 10
-
-_ERROR = re.compile(rb"E[0-9a-fA-F]{2}")
 
 _GONE = "QEMU closed the connection: the guest is gone"
 _PROXY_GONE = "the proxy closed the connection: its debugger goes on, or the guest is gone"
@@ -59,8 +60,8 @@ class PacketStub:
         self._proxied = False
         self._closed = False
         self._generation = 0
-        # Until it is known: the least that any stub takes.
-        self._physical = PhysicalPackets(raw, _SMALLEST_PACKET, patience)
+        # Until it is known what the stub takes.
+        self._physical = PhysicalPackets(raw, SMALLEST_PACKET, patience)
         with self._talk():
             features, mode, flags, bits, proxy = raw.ask_all(
                 [
@@ -72,17 +73,14 @@ class PacketStub:
                 ]
             )
             self._proxied = b";" in proxy
-            told = re.search(rb"PacketSize=([0-9a-fA-F]{1,8})", features)
-            packet_size = max(int(told[1], 16) if told else 0, _SMALLEST_PACKET)
-            self._physical = PhysicalPackets(raw, packet_size, patience)
+            digits = packet_size(features)
+            self._physical = PhysicalPackets(raw, digits, patience)
             self._found_mode = int(mode == b"1") if found_mode is None else found_mode
             self._physical.switched = mode == b"1"
             self._physical.calm()
-            found = re.fullmatch(rb"0x([0-9a-fA-F]{1,8})", flags)
-            supported = sum(int(bit) for bit in re.findall(rb"=(\d{1,8})", bits)) & _SSTEP
-            self._step_flags = (int(found[1], 16) if found else 0, supported)
+            self._step_flags = StepFlags.told(flags, bits)
             self._threads = Threads.ask(raw)
-            self._layout = RegisterLayout(registers(raw.ask, packet_size))
+            self._layout = RegisterLayout(registers(raw.ask, digits))
 
     @property
     def generation(self) -> int:
@@ -108,15 +106,10 @@ class PacketStub:
 
     def write_physical(self, writes: Sequence[tuple[int, bytes]]) -> None:
         """See `Stub.write_physical`."""
-        packets = [
-            b"M%x,%x:%s" % (address + at, len(piece), piece.hex().encode())
-            for address, data in writes
-            for at in range(0, len(data), _WRITE_BYTES)
-            for piece in (data[at : at + _WRITE_BYTES],)
-        ]
+        packets = memory_writes(writes)
         self._generation += 1
         with self._talk():
-            _accepted(packets, self._physical.ask_all(packets))
+            accepted(packets, self._physical.ask_all(packets))
 
     def read_virtual(self, va: int, length: int, vcpu: int = 1) -> bytes | None:
         """See `Stub.read_virtual`."""
@@ -126,7 +119,7 @@ class PacketStub:
         replies = self._ask_about(vcpu, packets)
         if any(len(reply) != 2 * size for reply, (_, size) in zip(replies, pieces, strict=True)):
             return None
-        return _unhex(b"".join(replies))
+        return unhex(b"".join(replies))
 
     def vcpus(self) -> Sequence[int]:
         """See `Stub.vcpus`."""
@@ -136,21 +129,19 @@ class PacketStub:
         """See `Stub.halted`; the stub tells it as the thread's extra information."""
         packet = b"qThreadExtraInfo," + self._threads.name(vcpu)
         with self._talk() as raw:
-            digits = raw.ask(packet)
-        state = re.search(rb"\[(halted|running) *\]", _unhex(digits) or b"")
-        return None if state is None else state[1] == b"halted"
+            return halted(raw.ask(packet))
 
     def registers(self, vcpu: int) -> dict[str, int]:
         """See `Stub.registers`."""
-        packets = [packet.encode() for packet in self._layout.read_packets]
+        packets = register_reads(self._layout)
         replies = self._ask_about(vcpu, packets)
-        _accepted(packets[:1], replies[:1])
-        return self._decode(*replies)
+        accepted(packets[:1], replies[:1])
+        return registers_told(self._layout, replies)
 
     def write_registers(self, vcpu: int, values: Mapping[str, int]) -> None:
         """See `Stub.write_registers`."""
-        packets = self._writes(values)
-        _accepted(packets, self._ask_about(vcpu, packets))
+        packets = register_writes(self._layout, values)
+        accepted(packets, self._ask_about(vcpu, packets))
 
     def register_packets(self, values: Mapping[str, int]) -> list[str]:
         """See `Stub.register_packets`."""
@@ -158,22 +149,17 @@ class PacketStub:
 
     def step(self, vcpu: int, values: Mapping[str, int] | None = None) -> dict[str, int]:
         """See `Stub.step`; in two round trips."""
-        found, wanted = self._step_flags
-        if not wanted & _MASKS_INTERRUPTS:
-            raise PtliveError("this QEMU cannot hold interrupts back while it steps")
+        switch = self._step_flags.switch()
         thread = self._threads.name(vcpu)
-        before = [b"Hg" + thread, *self._writes(values or {})]
-        after = [b"Hg" + thread, b"g"]
-        if found != wanted:
-            before.append(b"Qqemu.sstep=%x" % wanted)
-            after.append(b"Qqemu.sstep=%x" % found)
+        before = [b"Hg" + thread, *register_writes(self._layout, values or {}), *switch]
+        after = [b"Hg" + thread, b"g", *self._step_flags.switch_back()]
         self._generation += 1
         with self._talk() as raw:
             replies = raw.start([*before, b"vCont;s:" + thread])
             await_step(raw, vcpu)
             registers = raw.ask_all(after)[1]
-        _accepted(before, replies)
-        return self._decode(registers)
+        accepted(before, replies)
+        return registers_told(self._layout, [registers])
 
     def run_to(self, vcpu: int, address: int, seconds: float) -> bool:
         """See `Stub.run_to`; by a trap of the stub (`Z1`)."""
@@ -181,10 +167,10 @@ class PacketStub:
         self._generation += 1
         trap = b"1,%x,1" % address
         with self._talk() as raw:
-            accepted = raw.ask(b"Z" + trap)
-            if accepted.startswith(b"E."):
-                raise PtliveError(accepted[2:].decode("ascii", "replace"))
-            if accepted != b"OK":
+            reply = raw.ask(b"Z" + trap)
+            if reply.startswith(b"E."):
+                raise PtliveError(reply[2:].decode("ascii", "replace"))
+            if reply != b"OK":
                 raise PtliveError(f"QEMU sets no breakpoint at {address:#x}")
             arrived = self._threads.run_until_trap(raw, vcpu, seconds)
             raw.ask(b"z" + trap)
@@ -208,10 +194,9 @@ class PacketStub:
             with self._talk() as raw:
                 # An interrupted `run_to` left one, an interrupted `step` its flags.
                 raw.remove_breakpoints()
-                packets = [b"Qqemu.PhyMemMode:%d" % self._found_mode]
-                if self._step_flags[0] != self._step_flags[1]:
-                    packets.append(b"Qqemu.sstep=%x" % self._step_flags[0])
-                _accepted(packets, raw.ask_all(packets))
+                mode = b"Qqemu.PhyMemMode:%d" % self._found_mode
+                packets = [mode, *self._step_flags.switch_back()]
+                accepted(packets, raw.ask_all(packets))
                 if resume:
                     raw.detach()
         finally:
@@ -251,36 +236,5 @@ class PacketStub:
         select = b"Hg" + self._threads.name(vcpu)
         with self._talk() as raw:
             selected, *replies = raw.ask_all([select, *packets])
-        _accepted([select], [selected])
+        accepted([select], [selected])
         return replies
-
-    def _writes(self, values: Mapping[str, int]) -> list[bytes]:
-        """Return packets that write registers of the selected vCPU.
-
-        Under KVM `P` does not fetch the registers first, but `g` does.
-        """
-        packets = [packet.encode() for packet in self._layout.write_packets(values)]
-        return [b"g", *packets] if packets else []
-
-    def _decode(self, *replies: bytes) -> dict[str, int]:
-        try:
-            return self._layout.decode(*(reply.decode("ascii") for reply in replies))
-        except ValueError:
-            raise PtliveError("the stub's registers cannot be read") from None
-
-
-def _accepted(packets: Sequence[bytes], replies: list[bytes]) -> list[bytes]:
-    """Return the replies. Raises PtliveError for a packet that the stub refuses."""
-    for packet, reply in zip(packets, replies, strict=True):
-        if reply == b"" or _ERROR.fullmatch(reply):
-            head = packet.partition(b":")[0].decode("ascii", "replace")
-            answer = reply.decode() or "not supported"
-            raise PtliveError(f"QEMU refuses the packet {head}: {answer}")
-    return replies
-
-
-def _unhex(digits: bytes) -> bytes | None:
-    try:
-        return bytes.fromhex(digits.decode("ascii"))
-    except ValueError:
-        return None
