@@ -139,7 +139,7 @@ def outcome(
         if permissive.vector[0] != ALLOWED:
             vector, code = int(permissive.vector[0]), int(permissive.error_code[0])
             level, reason = _reason(one, controls, kind, vector, code)
-            reason += "; PK may be set as well, PKRU is not known (--pkru tells it)"
+            reason += "; PK may be set as well, PKRU is not known (pkru tells it)"
     va = int(translations.va[row])
     faults = vector not in (ALLOWED, UNPREDICTABLE)
     return Outcome(
@@ -182,7 +182,7 @@ def _reason(
         return lvl, f"{where} refers to a table at {table:#x}, which is in no RAM and no ROM"
     if vector == UNPREDICTABLE:
         key = int(key_of(one)[0])
-        return lvl, f"protection key {key} decides, and PKRU is not known (--pkru tells it)"
+        return lvl, f"protection key {key} decides, and PKRU is not known (pkru tells it)"
     if vector == ALLOWED:
         return None, "allowed"
     return controls.denied(one, kind, code)

@@ -300,7 +300,7 @@ def test_an_unknown_pkru_decides_only_where_a_key_can() -> None:
     controls = Controls(pke=True, pkru=None)
     found = told(tables(l1=LEAF | 9 << 59), *ACCESS_KINDS, controls=controls)
     answers = {o.kind.name: (o.vector, o.reason) for o in found.outcomes}
-    open_ = (None, "protection key 9 decides, and PKRU is not known (--pkru tells it)")
+    open_ = (None, "protection key 9 decides, and PKRU is not known (pkru tells it)")
     assert answers["user-read"] == answers["supervisor-write"] == open_
     assert answers["user-fetch"] == answers["supervisor-fetch"] == (0, "allowed")
     kernel = told(tables(l1=0x7000 | P | RW), "supervisor-read", controls=controls)
@@ -329,4 +329,4 @@ def test_what_faults_whatever_pkru_is_is_told_although_pkru_is_not_known() -> No
     found = the(tables(l1=LEAF | 9 << 59), "supervisor-read", controls=controls)
     assert (found.vector, found.error_code, found.cr2) == (14, 1, VA)
     assert "SMAP" in found.reason
-    assert found.reason.endswith("PK may be set as well, PKRU is not known (--pkru tells it)")
+    assert found.reason.endswith("PK may be set as well, PKRU is not known (pkru tells it)")

@@ -99,7 +99,7 @@ def test_an_open_outcome_says_so() -> None:
     found = told("user-read", pke=1, l1=0x5000 | PWU | 3 << 59)
     assert list(show.lines(FMT, found))[-1] == (
         "  user read: cannot be told: protection key 3 decides, "
-        "and PKRU is not known (--pkru tells it)"
+        "and PKRU is not known (pkru tells it)"
     )
 
 
