@@ -22,6 +22,7 @@ from ptlive.guests.said.mapper import read_witness
 from ptlive.show.json import print_json
 from ptlive.show.terminal import plain, stdout
 from ptlive.target import launch
+from ptlive.target.how import recipe_of
 from ptlive.target.machine import Machine, size_of
 from ptlive.target.process import orderly_signals
 from ptlive.target.ready import wait_ready
@@ -55,13 +56,21 @@ class Told:
     patience: float | None
     debug_exit: int | None
 
+    def given(self) -> dict[str, Any]:
+        """Return what is said at all, by name."""
+        return {
+            name: told
+            for name, told in vars(self).items()
+            if told is not False and told not in (None, (), "")
+        }
+
     def check(self, kind: str) -> None:
         """Raise PtliveError for the first option with which such a guest can do nothing."""
-        for field in dataclasses.fields(self):
-            fits = _FITS[field.name]
-            if getattr(self, field.name) not in (None, (), False) and kind not in fits:
-                name = field.name.replace("_", "-")
-                raise PtliveError(f"--{name} is for {' and '.join(fits)}; {kind} has no use for it")
+        for name in self.given():
+            if kind not in _FITS[name]:
+                fits = " and ".join(_FITS[name])
+                option_name = name.replace("_", "-")
+                raise PtliveError(f"--{option_name} is for {fits}; {kind} has no use for it")
 
 
 _LINUX, _OWN = linux.RECIPE.name, own.NAME
@@ -227,18 +236,9 @@ def _recipe(kind: str, of: Told) -> Recipe:
     """Return the recipe of what was asked for. Raises PtliveError for what does not fit."""
     append = " ".join(of.append)
     if kind == _OWN:
-        return own.recipe(
-            kernel=of.kernel,
-            initrd=of.initrd,
-            append=append,
-            disks=of.disk,
-            cdrom=of.cdrom,
-            bios=of.bios,
-            symbols=of.symbols,
-            ready=of.ready or own.READY,
-            patience=of.patience or own.PATIENCE,
-            debug_exit=of.debug_exit,
-        )
+        how = of.given()
+        how["append"], how["disks"] = append, how.pop("disk", ())
+        return recipe_of(how)
     if kind != _LINUX:
         return recipe(kind)
     return linux.recipe(
