@@ -30,7 +30,8 @@ class GdbLink:
     def send(self, packet: bytes) -> bytes:
         """See `Link.send`."""
         try:
-            return self.connection.send_packet(packet)
+            # py-connection.c: an empty reply, which says "not supported", is None.
+            return self.connection.send_packet(packet) or b""
         except gdb.error as error:
             raise PtliveError(f"gdb does not get an answer from QEMU: {error}") from None
 

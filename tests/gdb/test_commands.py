@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from ptlive.guests import menu
 from ptlive.guests.elf import symbol
 from tests.gdb.scripted import Scripted, scripted
 from tests.gdb.watching import LOAD
+from tests.wire.fake_stub import FakeStub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -213,6 +215,25 @@ def test_the_guest_is_not_let_run(gdb: Scripted) -> None:
     while "is running" in gdb("print $rip"):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+class Foreign(FakeStub):
+    """A stub that is not QEMU's: it has what gdb needs, and of the rest it says nothing."""
+
+    def _replies(self, payload: bytes) -> list[bytes]:
+        known = {b"?": b"T05thread:1;", b"qfThreadInfo": b"m1", b"qsThreadInfo": b"l"}
+        # x86-64 without a description: gdb/features/i386/64bit-core.xml and 64bit-sse.xml.
+        return [known.get(payload, b"00" * 536 if payload == b"g" else b"")]
+
+
+def test_what_is_no_qemu_is_one_sentence(tmp_path: Path) -> None:
+    with closing(Foreign(tmp_path / "stub")) as stub:
+        attach = ("set architecture i386:x86-64", f"target remote {stub.path}", "ptlive map")
+        words = [word for one in (f"source {LOAD}", *attach) for word in ("-ex", one)]
+        done = subprocess.run(
+            ["gdb", "-nx", "-batch", *words], capture_output=True, text=True, check=False
+        )
+    assert done.stderr.splitlines()[-1] == "the stub does not describe its registers"
 
 
 def test_help_is_that_of_the_command_line(gdb: Scripted) -> None:
