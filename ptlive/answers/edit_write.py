@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from ptlive.errors import PtliveError
 from ptlive.files import write_whole
 from ptlive.memory.ram_map import Kind
+from ptlive.show.edit import Flushed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -40,14 +40,6 @@ class Patch(NamedTuple):
     new: bytes
     mmu: bytes
     kept: bytes
-
-
-@dataclass(frozen=True)
-class Flushed:
-    """Whether the vCPUs' TLBs were flushed, in a sentence."""
-
-    done: bool
-    text: str
 
 
 def patches(edit: Edit) -> list[Patch]:

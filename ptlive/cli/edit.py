@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -21,12 +20,10 @@ from ptlive.cli.options import NUMBER, RANGE, ROOT, TargetOptions, target_option
 from ptlive.cli.tell import tell_notes
 from ptlive.errors import PtliveError
 from ptlive.show import edit as show
-from ptlive.show import regions as show_regions
-from ptlive.show import report as show_report
 from ptlive.show import words
 from ptlive.show.json import print_json
 from ptlive.show.progress import progress
-from ptlive.show.terminal import heading, plain, print_lines, stdout, verdict, write_lines
+from ptlive.show.terminal import stdout, write_lines
 from ptlive.space import TARGET_NAMES
 from ptlive.verify.edit import ask_edited, dangers, execute
 
@@ -34,12 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ptlive.analysis.edit import Edit
-    from ptlive.analysis.regions.build import Regions
-    from ptlive.analysis.report import Report
-    from ptlive.answers.edit_write import Flushed
     from ptlive.cli.connect import Connection
-    from ptlive.paging.graph import Write
-    from ptlive.paging.operations import Made
     from ptlive.space import AddressSpace
 
 
@@ -91,29 +83,14 @@ def _how(command: Any) -> Any:
     return bundle("how", How, (field.name for field in fields(How)), _OPTIONS)(command)
 
 
-@dataclass(frozen=True, eq=False)
-class _Done:
-    """An edit of one address space, and all that is to be said of it."""
+class _Work(NamedTuple):
+    """One edit of one address space."""
 
+    connection: Connection
     space: AddressSpace
     edit: Edit
-    changed: list[Write]
-    tables: list[Made]
-    before: Regions
-    after: Regions
-    warnings: list[str]
-    mmu: Report | None = None
-    mmu_why: str = ""
-    undo: Path | None = None
-    flushed: Flushed | None = None
-    executed: Report | None = None
-    executed_why: str = ""
-
-    @property
-    def bad(self) -> bool:
-        """Whether there is something that the user must look at."""
-        reports = [one for one in (self.mmu, self.executed) if one is not None]
-        return any(one.disagreed for one in reports) or (bool(self.warnings) and not self.undo)
+    how: How
+    name: str
 
 
 @click.group()
@@ -284,8 +261,7 @@ def _run(
         one = edit_of(space, *range_, how.frame)
         do(one, connection, space)
         one.frames.check()
-        done = _Done(
-            space,
+        done = show.Outcome(
             one,
             one.changed(),
             one.tables(),
@@ -293,101 +269,62 @@ def _run(
             space.regions(one.graph()),
             list(dangers(connection.target, space, one)),
         )
-        if how.write and done.warnings and not how.yes:
-            tell_notes([("danger", text) for text in done.warnings])
+        if how.write and done.dangers and not how.yes:
+            tell_notes([("danger", text) for text in done.dangers])
             raise PtliveError("nothing was written: --yes writes it all the same")
-        done = _written(connection, done, how, name) if how.write else _asked(connection, done, how)
+        work = _Work(connection, space, one, how, name)
+        done = _written(work, done) if how.write else _asked(work, done)
     if target.json:
-        print_json(connection.envelope("edit", [_as_json(done, name)]))
+        print_json(connection.envelope("edit", [show.as_json(done, name, TARGET_NAMES)]))
     else:
         _print(done)
     return FOUND if done.bad else DONE
 
 
-def _asked(connection: Connection, done: _Done, how: How) -> _Done:
+def _asked(work: _Work, done: show.Outcome) -> show.Outcome:
     """Ask a twin what its MMU answers when it has the edit."""
+    connection, space, one, how, _ = work
     if not how.twin:
-        return dataclasses.replace(done, mmu_why="it was not asked (--no-twin)")
+        return replace(done, mmu_why="it was not asked (--no-twin)")
     if not done.changed:
-        return dataclasses.replace(done, mmu_why="nothing would change")
+        return replace(done, mmu_why="nothing would change")
     try:
         with progress() as told:
-            args = connection.target, done.space, connection.running, done.edit
-            return dataclasses.replace(done, mmu=ask_edited(*args, told))
+            report = ask_edited(connection.target, space, connection.running, one, told)
+            return replace(done, mmu=report)
     except PtliveError as error:
-        return dataclasses.replace(done, mmu_why=str(error))
+        return replace(done, mmu_why=str(error))
 
 
-def _written(connection: Connection, done: _Done, how: How, name: str) -> _Done:
+def _written(work: _Work, done: show.Outcome) -> show.Outcome:
     """Write the edit, and have the guest's own MMU confirm it."""
-    if not patches(done.edit):
-        return dataclasses.replace(done, executed_why="nothing was to change")
+    connection, space, one, how, name = work
+    if not patches(one):
+        return replace(done, executed_why="nothing was to change")
     path = how.undo or Path(f"ptlive-undo-{time.strftime('%Y%m%d-%H%M%S')}.json")
     if path.exists():
         raise PtliveError(f"{path} is there already: name another file by --undo")
     about = {
         "operation": name,
         "guest": connection.guest,
-        "root": hex(int(done.space.root[0])),
-        "format": done.space.format.name,
-        "va": hex(done.edit.va),
-        "last_va": hex(done.edit.last_va),
+        "root": hex(int(space.root[0])),
+        "format": space.format.name,
+        "va": hex(one.va),
+        "last_va": hex(one.last_va),
     }
-    flushed = write(connection.target, done.edit, path, about)
-    done = dataclasses.replace(done, undo=path, flushed=flushed)
-    ends = done.edit.va, done.edit.last_va
+    flushed = write(connection.target, one, path, about)
+    done = replace(done, undo=path, flushed=flushed)
     try:
-        report = execute(connection.target, done.space, *ends, connection.running)
-        return dataclasses.replace(done, executed=report)
+        report = execute(connection.target, space, one.va, one.last_va, connection.running)
+        return replace(done, executed=report)
     except PtliveError as error:
         # Then a copy of the guest is asked, which has the edit by now.
-        return _asked(connection, dataclasses.replace(done, executed_why=str(error)), how)
+        return _asked(work, replace(done, executed_why=str(error)))
 
 
-def _print(done: _Done) -> None:
-    if not done.changed:
-        stdout().out("nothing would change: the range is so already, or nothing is mapped there")
-        return
-    print_lines(show.change_lines(done.space.format, done.changed, done.tables))
-    for title, found in (("before", done.before), ("after", done.after)):
-        stdout().print(heading(title))
-        write_lines(show_regions.lines(found, TARGET_NAMES) if len(found) else ["nothing mapped"])
-    for text in done.warnings:
-        stdout().print(verdict(f"danger: {text}", good=False))
-    for report, why, who in (
-        (done.mmu, done.mmu_why, "the MMU of a copy"),
-        (done.executed, done.executed_why, "the guest's MMU"),
-    ):
-        if report is not None:
-            stdout().print(heading(f"what {who} answers"))
-            for line in show_report.lines(done.space.format, report):
-                stdout().print(line)
-        elif why:
-            stdout().print(verdict(f"not verified by {who}: {why}", good=None))
-    what = show.summary(done.changed, done.tables)
-    if done.flushed is None or done.undo is None:
-        stdout().out(f"{what} would change; nothing was written (--write does it)")
-        return
-    stdout().print(verdict(done.flushed.text, good=True if done.flushed.done else None))
-    stdout().out(f"{what} written; to undo it: ptlive edit undo {plain(str(done.undo))}")
-
-
-def _as_json(done: _Done, name: str) -> dict[str, Any]:
-    fmt = done.space.format
-    return {
-        "operation": name,
-        "va": words.address(done.edit.va, fmt),
-        "last_va": words.address(done.edit.last_va, fmt),
-        "changes": show.changes_json(fmt, done.changed),
-        "new_tables": show.tables_json(fmt, done.tables),
-        "before": show_regions.as_json(done.before, TARGET_NAMES),
-        "after": show_regions.as_json(done.after, TARGET_NAMES),
-        "dangers": done.warnings,
-        "mmu": show_report.as_json(done.mmu) if done.mmu else None,
-        "mmu_not_asked": done.mmu_why or None,
-        "written": done.undo is not None,
-        "undo": str(done.undo) if done.undo else None,
-        "tlb": {"flushed": done.flushed.done, "text": done.flushed.text} if done.flushed else None,
-        "executed": show_report.as_json(done.executed) if done.executed else None,
-        "not_executed": done.executed_why or None,
-    }
+def _print(done: show.Outcome) -> None:
+    for line in show.lines(done, TARGET_NAMES):
+        if isinstance(line, str):
+            write_lines([line])  # rich looks at each character, and regions may be many
+        else:
+            stdout().print(line)

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ptlive.paging import fields
 from ptlive.paging.format import Kind
+from ptlive.show import regions as show_regions
+from ptlive.show import report as show_report
 from ptlive.show import words
 from ptlive.show.entries import entry_json
-from ptlive.show.terminal import columns
+from ptlive.show.terminal import columns, heading, plain, verdict
 from ptlive.show.translation import bits_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
+    from rich.text import Text
+
+    from ptlive.analysis.edit import Edit
+    from ptlive.analysis.regions.build import Regions
+    from ptlive.analysis.report import Report
     from ptlive.paging.format import Format
     from ptlive.paging.graph import Write
     from ptlive.paging.operations import Made
@@ -23,6 +32,94 @@ if TYPE_CHECKING:
 _HEADER = ("entry", "table", "at", "was", "", "becomes", "")
 # So many lines of entries are shown; the JSON has all.
 SHOWN = 40
+
+
+class Flushed(NamedTuple):
+    """Whether the vCPUs' TLBs were flushed, in a sentence."""
+
+    done: bool
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What came of an edit: what would change, or has, and what the MMUs answer.
+
+    mmu: of a copy, else why it was not asked; undo: the file, once it is written;
+    executed: by the guest's own MMU, else why not
+    """
+
+    edit: Edit
+    changed: list[Write]
+    tables: list[Made]
+    before: Regions
+    after: Regions
+    dangers: list[str]
+    mmu: Report | None = None
+    mmu_why: str = ""
+    undo: Path | None = None
+    flushed: Flushed | None = None
+    executed: Report | None = None
+    executed_why: str = ""
+
+    @property
+    def bad(self) -> bool:
+        """Whether there is something that the user must look at."""
+        reports = [one for one in (self.mmu, self.executed) if one is not None]
+        return any(one.disagreed for one in reports) or (bool(self.dangers) and not self.undo)
+
+
+def lines(done: Outcome, targets: Sequence[str]) -> Iterator[str | Text]:
+    """Yield what a person is told; targets: names of the target codes."""
+    fmt = done.edit.fmt
+    if not done.changed:
+        yield "nothing would change: the range is so already, or nothing is mapped there"
+        return
+    header, *rows = change_lines(fmt, done.changed, done.tables)
+    yield heading(header)
+    yield from rows
+    for title, found in (("before", done.before), ("after", done.after)):
+        yield heading(title)
+        yield from show_regions.lines(found, targets) if len(found) else ["nothing mapped"]
+    for text in done.dangers:
+        yield verdict(f"danger: {text}", good=False)
+    for report, why, who in (
+        (done.mmu, done.mmu_why, "the MMU of a copy"),
+        (done.executed, done.executed_why, "the guest's MMU"),
+    ):
+        if report is not None:
+            yield heading(f"what {who} answers")
+            yield from show_report.lines(fmt, report)
+        elif why:
+            yield verdict(f"not verified by {who}: {why}", good=None)
+    what = summary(done.changed, done.tables)
+    if done.flushed is None or done.undo is None:
+        yield f"{what} would change; nothing was written (--write does it)"
+        return
+    yield verdict(done.flushed.text, good=True if done.flushed.done else None)
+    yield f"{what} written; to undo it: ptlive edit undo {plain(str(done.undo))}"
+
+
+def as_json(done: Outcome, name: str, targets: Sequence[str]) -> dict[str, Any]:
+    """Return the same; name: of the operation; targets: names of the target codes."""
+    fmt, flushed = done.edit.fmt, done.flushed
+    return {
+        "operation": name,
+        "va": words.address(done.edit.va, fmt),
+        "last_va": words.address(done.edit.last_va, fmt),
+        "changes": changes_json(fmt, done.changed),
+        "new_tables": tables_json(fmt, done.tables),
+        "before": show_regions.as_json(done.before, targets),
+        "after": show_regions.as_json(done.after, targets),
+        "dangers": done.dangers,
+        "mmu": show_report.as_json(done.mmu) if done.mmu else None,
+        "mmu_not_asked": done.mmu_why or None,
+        "written": done.undo is not None,
+        "undo": str(done.undo) if done.undo else None,
+        "tlb": None if flushed is None else {"flushed": flushed.done, "text": flushed.text},
+        "executed": show_report.as_json(done.executed) if done.executed else None,
+        "not_executed": done.executed_why or None,
+    }
 
 
 class _Run(NamedTuple):
