@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ from ptlive.paging.faults import (
     UNPREDICTABLE,
     Fault,
 )
+from ptlive.paging.fields import by_level, leaf_field
 from ptlive.paging.format import Kind
 from ptlive.paging.translate import NOT_TRANSLATED
 from ptlive.paging.words import outcome_words
@@ -203,11 +205,8 @@ def _check(translations: Translations, controls: Controls, kind: AccessKind) -> 
 def key_of(translations: Translations) -> U64:
     """Return each translated address's protection key, uint64[n]; 0 where nothing is mapped."""
     key = np.zeros(translations.va.size, dtype=np.uint64)
-    for lvl in np.unique(translations.lvl[translations.mapped]).tolist():
-        here = np.flatnonzero(translations.mapped & (translations.lvl == lvl))
-        mask = next(f.mask for f in translations.fmt.level(lvl).fields if f.name == "PK")
-        low = np.uint64((mask & -mask).bit_length() - 1)
-        key[here] = (translations.entry[here] & np.uint64(mask)) >> low
+    mapped, of = translations.mapped, partial(leaf_field, translations.fmt, "PK")
+    key[mapped] = by_level(translations.lvl[mapped], translations.entry[mapped], of)
     return key
 
 

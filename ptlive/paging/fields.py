@@ -84,9 +84,7 @@ def pack_attributes(fmt: Format, lvl: int, entries: U64) -> U64:
     for name, low, _ in _packing(fmt):
         for field in fmt.level(lvl).fields:
             if field.name == name and field.attribute:
-                shift = (field.mask & -field.mask).bit_length() - 1
-                value = (entries & np.uint64(field.mask)) >> np.uint64(shift)
-                packed |= value << np.uint64(low)
+                packed |= field.of_each(entries) << np.uint64(low)
     return packed
 
 
@@ -103,9 +101,7 @@ def leaf_field(fmt: Format, name: str, lvl: int, entries: U64) -> U64:
     """Return the value of a field of leaf entries of one level; 0 if these have no such field."""
     for field in fmt.level(lvl).fields:
         if field.name == name and field.leaves:
-            lowest = (field.mask & -field.mask).bit_length() - 1
-            value: U64 = (entries & np.uint64(field.mask)) >> np.uint64(lowest)
-            return value
+            return field.of_each(entries)
     return np.zeros_like(entries)
 
 

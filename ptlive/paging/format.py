@@ -25,6 +25,11 @@ EntryOp: TypeAlias = "Callable[[U64], U64]"
 EntryTest: TypeAlias = "Callable[[U64], Bool]"
 
 
+def ones(low: int, high: int) -> int:
+    """Return a mask of bits low to high-1."""
+    return (1 << high) - (1 << low) if high > low else 0
+
+
 class Kind(enum.IntEnum):
     """What an entry is. All but TABLE and LEAF are holes."""
 
@@ -130,9 +135,19 @@ class Field:
     leaves: bool = True
     attribute: bool = False
 
+    @property
+    def shift(self) -> int:
+        """The field's lowest bit."""
+        return (self.mask & -self.mask).bit_length() - 1
+
     def of(self, entry: int) -> int:
         """Return the field's value in `entry`, shifted down to bit 0."""
-        return (entry & self.mask) >> ((self.mask & -self.mask).bit_length() - 1)
+        return (entry & self.mask) >> self.shift
+
+    def of_each(self, entries: U64) -> U64:
+        """Return the field's value in each entry, uint64[n]."""
+        value: U64 = (entries & np.uint64(self.mask)) >> np.uint64(self.shift)
+        return value
 
 
 @dataclass(frozen=True)
@@ -207,6 +222,12 @@ class Window:
     va: int
     last_va: int
     root: int = 0
+
+
+def halves(bits: int) -> tuple[Window, Window]:
+    """Return the two ranges of addresses that are the sign extension of so many bits."""
+    half = 1 << (bits - 1)
+    return Window(0, half - 1), Window((1 << 64) - half, (1 << 64) - 1)
 
 
 @dataclass(frozen=True)

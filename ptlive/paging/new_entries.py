@@ -95,8 +95,7 @@ def resized(fmt: Format, lvl: int, to: int, entries: U64) -> U64:
     for field in new.fields:
         taken |= np.uint64(field.mask)
         if field.leaves and field.name in kept:
-            value = (entries & np.uint64(kept[field.name].mask)) >> _low(kept[field.name].mask)
-            moved |= value << _low(field.mask)
+            moved |= kept[field.name].of_each(entries) << np.uint64(field.shift)
     for field in old.fields:
         taken |= np.uint64(field.mask)
     # What neither level has a name for is software's.
@@ -159,10 +158,6 @@ def _weights(level: Level, address: EntryOp) -> tuple[U64, U64]:
 def _mask(level: Level, address: EntryOp) -> np.uint64:
     mask: np.uint64 = np.bitwise_or.reduce(_weights(level, address)[0], initial=np.uint64(0))
     return mask
-
-
-def _low(mask: int) -> np.uint64:
-    return np.uint64((mask & -mask).bit_length() - 1)
 
 
 def _bits(entry_size: int) -> U64:

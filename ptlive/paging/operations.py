@@ -225,10 +225,9 @@ def _with_field(fmt: Format, lvl: int, entries: U64, name: str, value: int) -> U
     found = next((f for f in level.fields if f.leaves and f.name == name), None)
     if found is None:
         raise PtliveError(f"a {level.spec} that maps a page has no {name}")
-    low = (found.mask & -found.mask).bit_length() - 1
-    if value << low & ~found.mask:
+    if value << found.shift & ~found.mask:
         raise PtliveError(f"{name}={value} does not fit into a {level.spec}")
-    return (entries & ~np.uint64(found.mask)) | np.uint64(value << low)
+    return (entries & ~np.uint64(found.mask)) | np.uint64(value << found.shift)
 
 
 def _shared(outside: Graph, entry_pa: int) -> str:

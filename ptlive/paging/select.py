@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ptlive.paging.fields import leaf_field
 from ptlive.paging.format import Kind
 
 if TYPE_CHECKING:
@@ -73,12 +74,7 @@ class Leaves(NamedTuple):
 
     def field(self, name: str) -> U64:
         """Return the value of a field of each, uint64[n]; 0 where the level has no such field."""
-        for field in self.floor.fmt.level(self.floor.lvl).fields:
-            if field.name == name and field.leaves:
-                lowest = (field.mask & -field.mask).bit_length() - 1
-                value: U64 = (self.entry & np.uint64(field.mask)) >> np.uint64(lowest)
-                return value
-        return np.zeros(self.edge.size, dtype=np.uint64)
+        return leaf_field(self.floor.fmt, name, self.floor.lvl, self.entry)
 
 
 def leaves(floor: Floor) -> Leaves:

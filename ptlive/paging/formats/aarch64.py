@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ptlive.paging.format import NEVER, Field, Format, Level, Match, Right, Window, Wrong
+from ptlive.paging.format import NEVER, Field, Format, Level, Match, Right, Window, Wrong, ones
 
 if TYPE_CHECKING:
     from ptlive.arrays import U64
@@ -100,7 +100,7 @@ def make(shape: Shape, *, lower: bool = True, upper: bool = True) -> Format:
         name=shape.name + half,
         levels=levels,
         windows=windows,
-        root_mask=_ones(table_bits, 52 if shape.wide else 48),
+        root_mask=ones(table_bits, 52 if shape.wide else 48),
         present=Match(VALID, VALID),
         rights=RIGHTS,
         outside=f"has bits above {shape.va_bits - 1} that choose no half",
@@ -144,11 +144,11 @@ def _level(shape: Shape, number: int, is_root: bool) -> Level:
 
 def _address(shape: Shape, low: int) -> EntryOp:
     """Return what takes the address from an entry, from bit `low` up (D8.3.1)."""
-    direct = np.uint64(_ones(low, 50 if shape.wide and shape.granule != "64k" else 48))
+    direct = np.uint64(ones(low, 50 if shape.wide and shape.granule != "64k" else 48))
     if not shape.wide:
         return lambda entries: entries & direct
     # Bits 51:48 stand in bits 15:12; with FEAT_LPA2, bits 51:50 in bits 9:8.
-    mask, up = (_ones(12, 16), 36) if shape.granule == "64k" else (_ones(8, 10), 42)
+    mask, up = (ones(12, 16), 36) if shape.granule == "64k" else (ones(8, 10), 42)
     return lambda entries: entries & direct | (entries & np.uint64(mask)) << np.uint64(up)
 
 
@@ -157,7 +157,7 @@ def _leaf_address(shape: Shape, shift: int, group: int) -> EntryOp:
     address = _address(shape, shift)
     if not group:
         return address
-    inside = np.uint64(_ones(shift, shift + group))
+    inside = np.uint64(ones(shift, shift + group))
 
     def begin(entries: U64) -> U64:
         single = (entries & np.uint64(CONTIGUOUS)) == 0
@@ -177,11 +177,11 @@ def _leaf_bits(bits: int) -> EntryOp:
 def _beyond(shape: Shape) -> int:
     """Return the bits of an entry that are an address's beyond those that there are."""
     if not shape.wide:
-        return _ones(shape.pa_bits, 48)
-    bits = _ones(shape.pa_bits, 52)
+        return ones(shape.pa_bits, 48)
+    bits = ones(shape.pa_bits, 52)
     if shape.granule == "64k":
-        return bits & _ones(0, 48) | (bits >> 36) & _ones(12, 16)
-    return bits & _ones(0, 50) | (bits >> 42) & _ones(8, 10)
+        return bits & ones(0, 48) | (bits >> 36) & ones(12, 16)
+    return bits & ones(0, 50) | (bits >> 42) & ones(8, 10)
 
 
 def _granting(shape: Shape, is_last: bool) -> EntryOp | None:
@@ -229,8 +229,3 @@ def _fields(shape: Shape, is_last: bool) -> tuple[Field, ...]:
         Field("APTable[1]", AP_TABLE1, leaves=False),
     )
     return (Field("Valid", VALID), *pages, *(() if is_last else tables))
-
-
-def _ones(low: int, high: int) -> int:
-    """Return a mask of bits low to high-1."""
-    return (1 << high) - (1 << low) if high > low else 0

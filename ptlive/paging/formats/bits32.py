@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ptlive.paging.format import ALWAYS, NEVER, Bits, Field, Format, Level, Match, Window
-from ptlive.paging.formats.x86_64 import PAT_LARGE, PRESENT, PS, RIGHTS, ones
+from ptlive.paging.format import ALWAYS, NEVER, Bits, Format, Level, Match, Window, ones
+from ptlive.paging.formats.x86_64 import PRESENT, PS, RIGHTS, common_fields
 
 if TYPE_CHECKING:
     from ptlive.arrays import U64
@@ -24,8 +24,6 @@ INDEX_BITS = 10
 LARGE_SHIFT = 22
 PSE36_LOW = 13  # where the high bits of a 4M page's address begin
 PSE36_LIMIT = 40  # and how far they reach
-
-PAT_SMALL = 1 << 7  # of a PTE; bit 7 of a PDE is PS
 
 
 def make(*, pse: bool = True, pse36: bool = True, maxphyaddr: int = PSE36_LIMIT) -> Format:
@@ -48,7 +46,7 @@ def make(*, pse: bool = True, pse36: bool = True, maxphyaddr: int = PSE36_LIMIT)
         leaf_address=address,
         reserved_table=0,
         reserved_leaf=0,
-        fields=_fields(PAT_SMALL),
+        fields=common_fields(has_ps=False),
         entry="<u4",
     )
     directory = Level(
@@ -62,7 +60,7 @@ def make(*, pse: bool = True, pse36: bool = True, maxphyaddr: int = PSE36_LIMIT)
         reserved_table=0,
         # "Bits 21:(M-19): reserved (must be 0)".
         reserved_leaf=ones(width - ADDRESS_BITS + PSE36_LOW, LARGE_SHIFT),
-        fields=(*_fields(PAT_LARGE), *((Field("PS", PS),) if pse else ())),
+        fields=common_fields(has_ps=pse),
         entry="<u4",
     )
     return Format(
@@ -88,17 +86,3 @@ class LargeAddress:
         low = np.uint64(ones(LARGE_SHIFT, ADDRESS_BITS))
         high = np.uint64(ones(PSE36_LOW, PSE36_LOW + self.width - ADDRESS_BITS))
         return (entries & low) | (entries & high) << np.uint64(ADDRESS_BITS - PSE36_LOW)
-
-
-def _fields(pat: int) -> tuple[Field, ...]:
-    return (
-        Field("P", PRESENT),
-        Field("R/W", 1 << 1),
-        Field("U/S", 1 << 2),
-        Field("PWT", 1 << 3, attribute=True),
-        Field("PCD", 1 << 4, attribute=True),
-        Field("A", 1 << 5),
-        Field("D", 1 << 6, tables=False),
-        Field("PAT", pat, tables=False, attribute=True),
-        Field("G", 1 << 8, tables=False, attribute=True),
-    )

@@ -20,26 +20,26 @@ from ptlive.paging.format import (
     Right,
     Window,
     Wrong,
+    ones,
 )
-from ptlive.paging.formats.x86_64 import ADDRESS, INDEX_BITS, PAGE_SHIFT, PHYSICAL_LIMIT, ones
+from ptlive.paging.formats.x86_64 import (
+    ADDRESS,
+    INDEX_BITS,
+    PAGE1GB_SHIFT,
+    PAGE_SHIFT,
+    PHYSICAL_LIMIT,
+    Row,
+)
 
 READ, WRITE, EXECUTE = 1 << 0, 1 << 1, 1 << 2
 MEMORY_TYPE = 7 << 3
 LARGE = 1 << 7
 USER_EXECUTE = 1 << 10
-PAGE1GB_SHIFT = 30
 #: Memory types that do not exist (28.3.3.1); 0 is UC, 1 WC, 4 WT, 5 WP, 6 WB.
 NO_MEMORY_TYPE = (2, 3, 7)
 
 
-class Row(NamedTuple):
-    """One level's names, and whether its entries may be leaves."""
-
-    spec: str
-    size: str  # of a page of this level, as KVM names it (PG_LEVEL_4K in pgtable_types.h)
-    leaf: bool = False
-
-
+# Linux has no names for these entries; KVM names the size of a level's pages (pgtable_types.h).
 ROWS = (
     Row("EPT PTE", "PG_LEVEL_4K", leaf=True),
     Row("EPT PDE", "PG_LEVEL_2M", leaf=True),
@@ -98,7 +98,7 @@ def _level(row: Row, lvl: int, features: Features, maxphyaddr: int) -> Level:
     leaf: Match = ALWAYS if lvl == 1 else Match(LARGE, LARGE) if leaf_allowed else NEVER
     return Level(
         spec=row.spec,
-        linux=row.size,
+        linux=row.linux,
         shift=shift,
         index_bits=INDEX_BITS,
         leaf=leaf,

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ptlive.paging.format import NEVER, Bits, Field, Format, Level, Match, Window
+from ptlive.paging.format import NEVER, Bits, Field, Format, Level, Match, Window, ones
 from ptlive.paging.formats import x86_64
-from ptlive.paging.formats.x86_64 import ADDRESS, PRESENT, RIGHTS, ones
+from ptlive.paging.formats.x86_64 import ADDRESS, PRESENT, RIGHTS
 
 if TYPE_CHECKING:
     from ptlive.arrays import U64

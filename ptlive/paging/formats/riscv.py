@@ -19,8 +19,8 @@ from ptlive.paging.format import (
     Level,
     Match,
     Right,
-    Window,
     Wrong,
+    halves,
 )
 
 if TYPE_CHECKING:
@@ -52,12 +52,11 @@ def make(name: str, *, svnapot: bool = True, svpbmt: bool = True) -> Format:
     """Return the format of that name; svnapot, svpbmt: whether the hart has these extensions."""
     top = LEVELS[name]
     levels = tuple(_level(lvl, lvl == top, svnapot, svpbmt) for lvl in range(1, top + 1))
-    # "Addresses must have bits 63-39 all equal to bit 38, or else a page fault will occur."
-    half = 1 << (levels[-1].span_bits - 1)
     return Format(
         name=name,
         levels=levels,
-        windows=(Window(0, half - 1), Window((1 << 64) - half, (1 << 64) - 1)),
+        # "Addresses must have bits 63-39 all equal to bit 38, or else a page fault will occur."
+        windows=halves(levels[-1].span_bits),
         root_mask=(1 << PHYSICAL_BITS) - (1 << PAGE_SHIFT),
         present=Match(V, V),
         rights=RIGHTS,

@@ -17,17 +17,12 @@ from ptlive.paging.format import (
     Level,
     Match,
     Right,
-    Window,
+    halves,
+    ones,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-
-def ones(low: int, high: int) -> int:
-    """Return a mask of bits low to high-1."""
-    return (1 << high) - (1 << low) if high > low else 0
-
 
 PAGE_SHIFT = 12
 PAGE1GB_SHIFT = 30
@@ -86,11 +81,10 @@ def make(
     levels = tuple(
         _level(row, lvl, lvl == top, reserved, gbpages) for lvl, row in enumerate(rows, start=1)
     )
-    half = 1 << (levels[-1].span_bits - 1)  # an address is the sign extension of this many bits
     return Format(
         name=f"x86-64-{top}level",
         levels=levels,
-        windows=(Window(0, half - 1), Window((1 << 64) - half, (1 << 64) - 1)),
+        windows=halves(levels[-1].span_bits),
         root_mask=ones(PAGE_SHIFT, maxphyaddr),
         present=Match(PRESENT, PRESENT),
         rights=RIGHTS,
@@ -135,7 +129,8 @@ def _level(row: Row, lvl: int, is_root: bool, reserved: int, gbpages: bool) -> L
     )
 
 
-def _fields(has_ps: bool) -> tuple[Field, ...]:
+def common_fields(has_ps: bool) -> tuple[Field, ...]:
+    """Return the fields in bits 11:0, with PAT: the same in entries of 32 bits."""
     pat = Field("PAT", PAT_LARGE if has_ps else PS, tables=False, attribute=True)
     return (
         Field("P", PRESENT),
@@ -148,6 +143,9 @@ def _fields(has_ps: bool) -> tuple[Field, ...]:
         *((Field("PS", PS),) if has_ps else ()),
         pat,
         Field("G", 1 << 8, tables=False, attribute=True),
-        Field("PK", PROTECTION_KEY, tables=False, attribute=True),
-        Field("XD", XD),
     )
+
+
+def _fields(has_ps: bool) -> tuple[Field, ...]:
+    key = Field("PK", PROTECTION_KEY, tables=False, attribute=True)
+    return (*common_fields(has_ps), key, Field("XD", XD))
