@@ -51,10 +51,12 @@ void access(u64 va, u64 kind, u64 user, struct outcome *outcome);
 
 extern u8 text_begin[], user_begin[], data_begin[];
 
+const u32 call = 0xd4000001; /* svc #0 */
+
 static const struct shape *shape;
-static int lenient; /* whether the MMU may let pass what it should not */
 static u64 next = POOL;
 static u64 *roots[2];
+static u64 pan; /* PSTATE.PAN, while an access is made */
 
 void put_char(char c)
 {
@@ -81,13 +83,6 @@ static u64 pages(void)
 		say("no room");
 	fill((void *)at, 0, page_size());
 	return at;
-}
-
-/* A stretch that says where it is, and in which an instruction can be fetched. */
-static void mark(u64 at)
-{
-	*(u64 *)at = at;
-	*(u32 *)(at + 8) = 0xd4000001; /* svc #0 */
 }
 
 static u64 data(void)
@@ -142,11 +137,6 @@ static u64 *entry(u64 va, int level)
 	}
 }
 
-static const char *const names[2][3] = {
-	{ "supervisor-read", "supervisor-write", "supervisor-fetch" },
-	{ "user-read", "user-write", "user-fetch" },
-};
-
 static void set_wxn(u64 on)
 {
 	u64 control;
@@ -160,26 +150,22 @@ static void set_pan(u64 on)
 	asm volatile("msr s3_0_c4_c2_3, %0" ::"r"(on << 22) : "memory");
 }
 
+void attempt(u64 va, u64 kind, u64 user, struct outcome *outcome)
+{
+	flush();
+	set_pan(pan);
+	access(va, kind, user, outcome);
+	set_pan(0);
+}
+
 static void probe(u64 va)
 {
 	for (int state = 0; state < 4; state++) {
-		put("state ");
-		put(state & 1 ? "pan=1 " : "pan=0 ");
-		put(state & 2 ? "wxn=1 " : "wxn=0 ");
-		say(lenient ? "lenient=1" : "lenient=0");
-		set_wxn(state >> 1);
-		for (int user = 0; user < 2; user++)
-			for (int kind = 0; kind < 3; kind++) {
-				struct outcome outcome = { 0 };
-				u64 at = va + (kind == 1 ? 16 : kind == 2 ? 8 : 0);
-				flush();
-				set_pan(state & 1);
-				access(at, kind, user, &outcome);
-				set_pan(0);
-				if (kind == 2)
-					outcome.seen = 0;
-				say_outcome(names[user][kind], at, &outcome);
-			}
+		u64 wxn = state >> 1;
+		pan = state & 1;
+		say_state("pan", pan, "wxn", wxn);
+		set_wxn(wxn);
+		say_accesses(va);
 		set_wxn(0);
 	}
 }

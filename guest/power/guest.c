@@ -22,9 +22,10 @@ enum { X = 1, RW = 2, RO = 4, PRIV = 8 };
 void access(u64 va, u64 kind, u64 user, struct outcome *outcome);
 extern u8 in_user[];
 
+const u32 call = 0x44000002; /* sc */
+
 static u64 next = POOL;
 static u64 *roots[2]; /* of the process, and of PID 0 */
-static int lenient;
 
 void put_char(char c)
 {
@@ -39,13 +40,6 @@ static u64 room(u64 size)
 	next = at + size;
 	fill((void *)at, 0, size);
 	return at;
-}
-
-/* A stretch that says where it is, and in which an instruction can be fetched. */
-static void mark(u64 at)
-{
-	*(u64 *)at = at;
-	*(u32 *)(at + 8) = 0x44000002; /* sc */
 }
 
 static u64 data(u64 size)
@@ -84,14 +78,15 @@ static void flush(void)
 	asm volatile("mtspr 48, %0; isync" ::"r"((u64)PID) : "memory");
 }
 
-static const char *const names[2][3] = {
-	{ "supervisor-read", "supervisor-write", "supervisor-fetch" },
-	{ "user-read", "user-write", "user-fetch" },
-};
-
 static void set_keys(u64 amr, u64 iamr)
 {
 	asm volatile("mtspr 29, %0; mtspr 61, %1; isync" ::"r"(amr), "r"(iamr) : "memory");
+}
+
+void attempt(u64 va, u64 kind, u64 user, struct outcome *outcome)
+{
+	flush();
+	access(va, kind, user, outcome);
 }
 
 static void probe(u64 va)
@@ -99,22 +94,9 @@ static void probe(u64 va)
 	for (int state = 0; state < 4; state++) {
 		/* The first key: neither reads nor writes; no execution. */
 		u64 amr = state & 1 ? BIT(0) | BIT(1) : 0, iamr = state & 2 ? BIT(1) : 0;
-		put("state amr=");
-		put_hex(amr);
-		put(" iamr=");
-		put_hex(iamr);
-		say(lenient ? " lenient=1" : " lenient=0");
+		say_state("amr", amr, "iamr", iamr);
 		set_keys(amr, iamr);
-		for (int user = 0; user < 2; user++)
-			for (int kind = 0; kind < 3; kind++) {
-				struct outcome outcome = { 0 };
-				u64 at = va + (kind == 1 ? 16 : kind == 2 ? 8 : 0);
-				flush();
-				access(at, kind, user, &outcome);
-				if (kind == 2)
-					outcome.seen = 0;
-				say_outcome(names[user][kind], at, &outcome);
-			}
+		say_accesses(va);
 		set_keys(0, 0);
 	}
 }

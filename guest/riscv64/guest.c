@@ -18,9 +18,12 @@ enum { SUM = 1 << 18, MXR = 1 << 19 };
 void access(u64 va, u64 kind, u64 status, struct outcome *outcome);
 void rest(void);
 
+const u32 call = 0x00000073; /* ecall */
+
 static u64 next = POOL;
-static int levels, lenient;
+static int levels;
 static u64 *root;
+static u64 controls; /* SUM and MXR, while an access is made */
 
 void put_char(char c)
 {
@@ -35,13 +38,6 @@ static u64 frame(void)
 	next += 4096;
 	fill((void *)at, 0, 4096);
 	return at;
-}
-
-/* A frame that says where it is, and in which an instruction can be fetched. */
-static void mark(u64 at)
-{
-	*(u64 *)at = at;
-	*(u32 *)(at + 8) = 0x00000073; /* ecall */
 }
 
 static u64 data(void)
@@ -70,28 +66,20 @@ static u64 *entry(u64 va, int level)
 	}
 }
 
-static const char *const names[2][3] = {
-	{ "supervisor-read", "supervisor-write", "supervisor-fetch" },
-	{ "user-read", "user-write", "user-fetch" },
-};
+void attempt(u64 va, u64 kind, u64 user, struct outcome *outcome)
+{
+	u64 mode = user ? 0 : 1;
+	asm volatile("sfence.vma" ::: "memory");
+	access(va, kind, controls | mode << 11, outcome);
+}
 
 static void probe(u64 va)
 {
 	for (int state = 0; state < 4; state++) {
-		put("state ");
-		put(state & 1 ? "sum=1 " : "sum=0 ");
-		put(state & 2 ? "mxr=1 " : "mxr=0 ");
-		say(lenient ? "lenient=1" : "lenient=0");
-		u64 status = (state & 1 ? SUM : 0) | (state & 2 ? MXR : 0);
-		for (int user = 0; user < 2; user++)
-			for (int kind = 0; kind < 3; kind++) {
-				struct outcome outcome = { 0 };
-				u64 mode = user ? 0 : 1;
-				u64 at = va + (kind == 1 ? 16 : kind == 2 ? 8 : 0);
-				asm volatile("sfence.vma" ::: "memory");
-				access(at, kind, status | mode << 11, &outcome);
-				say_outcome(names[user][kind], at, &outcome);
-			}
+		u64 sum = state & 1, mxr = state >> 1;
+		controls = (sum ? SUM : 0) | (mxr ? MXR : 0);
+		say_state("sum", sum, "mxr", mxr);
+		say_accesses(va);
 	}
 }
 
