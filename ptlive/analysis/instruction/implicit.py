@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ptlive.analysis.instruction import tables
-from ptlive.analysis.instruction.touch import Does, Touch
+from ptlive.analysis.instruction.touch import Does, Touch, sized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ _TI, _RPL = 1 << 2, 3  # of a selector (SDM vol. 3A 3.4.2)
 def touches(decoded: Decoded, state: State) -> Iterator[Touch]:
     """Yield what is touched at a register's address that no operand names."""
     name = decoded.name
-    accumulator = {8: "rax", 4: "eax", 2: "ax"}[decoded.address_bytes]
+    accumulator = sized("ax", decoded.address_bytes)
     segment = decoded.override or "ds"
     if name == "xlatb":
         base = accumulator.replace("a", "b")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ptlive.analysis.instruction.operands import operand_bytes
-from ptlive.analysis.instruction.touch import Does, Touch
+from ptlive.analysis.instruction.touch import Does, Touch, sized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,4 +102,4 @@ def _on_stack(state: State, offset: int) -> int:
 
 def _pointer(state: State, name: str) -> str:
     # Of another code segment the stack's own size would count, which is nearly always the same.
-    return {64: "r", 32: "e", 16: ""}[state.bits] + name
+    return sized(name, state.bits // 8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ptlive.analysis.instruction import tables
-from ptlive.analysis.instruction.touch import Does, Touch
+from ptlive.analysis.instruction.touch import Does, Touch, sized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ def repetitions(decoded: Decoded, state: State) -> int:
     """Return how often it is still done: once without a prefix, else as (R)CX counts."""
     if not decoded.repeat:
         return 1
-    return state.register(_sized("cx", decoded.address_bytes))
+    return state.register(sized("cx", decoded.address_bytes))
 
 
 def _range(
@@ -56,7 +56,7 @@ def _range(
     size: int,
     count: int,
 ) -> Touch:
-    name = _sized(register, decoded.address_bytes)
+    name = sized(register, decoded.address_bytes)
     first = state.register(name)
     # An offset wraps at the address size; what is beyond is left to the next stop.
     room = first + size if state.down else (1 << 8 * decoded.address_bytes) - first
@@ -74,7 +74,3 @@ def _range(
         descending=state.down,
         maybe=early if compares and count > 1 else "",
     )
-
-
-def _sized(name: str, address_bytes: int) -> str:
-    return {8: "r", 4: "e", 2: ""}[address_bytes] + name

@@ -37,6 +37,11 @@ def _parts() -> dict[str, tuple[str, int, int]]:
 _PARTS = _parts()
 
 
+def sized(name: str, bytes_: int) -> str:
+    """Return the name of so many bytes of a legacy register: "cx" is RCX, ECX or CX."""
+    return {8: "r", 4: "e", 2: ""}[bytes_] + name
+
+
 class Does(enum.Enum):
     """What is done to the bytes."""
 
