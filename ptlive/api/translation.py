@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ptlive.analysis.translation import Outcome, Step
     from ptlive.paging.format import Format
 
-_STEP = ("index", "table", "entry at", "entry", "kind", "bits")
-
 
 @dataclass(frozen=True, repr=False)
 class Fault(Row):
@@ -91,24 +89,9 @@ class Translation(Shown):
         return f"{show.headline(self._found)}{rights}"
 
     def _content(self) -> Iterator[str | Table]:
-        path = self.path
-        header = ("level", self._found.fmt.manual, "Linux", *_STEP)
-        rows = [
-            (
-                str(step.lvl),
-                step.level.spec,
-                step.level.linux,
-                str(step.index),
-                f"{step.table:#x}",
-                f"{step.entry_pa:#x}",
-                f"{step.entry:#018x}",
-                step.kind.name.lower(),
-                show.bits_text(step.bits, step.reserved),
-            )
-            for step in path
-        ]
+        rows = [show.path_row(step) for step in self.path]
         if rows:
-            yield Table(header, rows, "   >")
+            yield Table(show.path_header(self._found.fmt), rows, "   >")
         for name, lvl in self.decided_by.items():
             if lvl is not None:
                 yield f"{name} denied by the {self._fmt.level(lvl).spec} (level {lvl})"

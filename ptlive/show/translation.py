@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from ptlive.analysis.translation import Outcome, Step, Translation
     from ptlive.paging.format import Format
 
-_HEADER = ("index", "table", "entry at", "entry", "kind", "bits")
-
 
 def headline(found: Translation) -> str:
     """Return an address and what it translates to, in one line."""
@@ -32,9 +30,8 @@ def lines(fmt: Format, found: Translation, torn: Collection[int] = ()) -> Iterat
     torn: the addresses of entries that changed while they were read
     """
     if found.path:
-        rows = [_row(step, torn) for step in found.path]
-        header = ("level", fmt.manual, "Linux", *_HEADER)
-        yield from ("  " + line for line in columns(header, rows, "   >"))
+        rows = [path_row(step, torn) for step in found.path]
+        yield from ("  " + line for line in columns(path_header(fmt), rows, "   >"))
     if found.pa is not None:
         denied = "; ".join(
             f"{name} denied by the {fmt.level(lvl).spec} (level {lvl})"
@@ -68,7 +65,13 @@ def _why(found: Translation) -> str:
     return f"{name} refers to a table that lies in no RAM and no ROM"
 
 
-def _row(step: Step, torn: Collection[int]) -> tuple[str, ...]:
+def path_header(fmt: Format) -> tuple[str, ...]:
+    """Return what stands above `path_row`."""
+    return ("level", fmt.manual, "Linux", "index", "table", "entry at", "entry", "kind", "bits")
+
+
+def path_row(step: Step, torn: Collection[int] = ()) -> tuple[str, ...]:
+    """Return a row of a path's table; torn: the addresses of entries that changed meanwhile."""
     bits = bits_text(step.bits, step.reserved)
     return (
         str(step.lvl),
