@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
-import numpy as np
-
-from ptlive.analysis.areas import area_of
 from ptlive.api.rights import Rights
 from ptlive.api.shown import ROWS, Row, Shown, Table
 from ptlive.errors import PtliveError
@@ -78,7 +75,7 @@ class Differences(Shown, Sequence[Difference]):
 
     def __init__(self, found: Diff, areas: tuple[Area, ...], where: str) -> None:
         self._found, self._where = found, where
-        self._names = _area_names(found, areas)
+        self._names = found.area_names(areas)
         self._rows: list[dict[str, Any]] | None = None
         self.counts = {name: count.bytes for name, count in found.counts.items()}
         self.pairs = found.pairs
@@ -105,13 +102,6 @@ class Differences(Shown, Sequence[Difference]):
         if rows:
             header = ("", "start", "last", "size", "rights", "physical", "what", "area")
             yield Table(header, rows, "   >", len(self) - len(rows))
-
-
-def _area_names(found: Diff, areas: tuple[Area, ...]) -> list[str | None]:
-    """Return the area of each region, None where it reaches into several or lies in none."""
-    first, last = (area_of(areas, va) for va in (found.rows.va, found.rows.until))
-    names = [*(area.name for area in areas), None]
-    return [names[at] for at in np.where(first == last, first, -1).tolist()]
 
 
 def _difference(fmt: Format, row: dict[str, Any]) -> Difference:

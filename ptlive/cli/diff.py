@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
-from ptlive.analysis.areas import area_of
 from ptlive.analysis.diff.compare import Diff, diff
 from ptlive.analysis.diff.kinds import NAMES, Change, wanted
 from ptlive.answers.ranges import ends, united
@@ -209,12 +207,7 @@ def _compare(
         return _Compared(*pair, found, [])
     known = profile_of(other, pair[1], graphs[1], wish.profile)
     known = known or profile_of(one, pair[0], graphs[0], wish.profile)
-    names: list[str | None] = [None] * len(found)
-    if known is not None:
-        first, last = (area_of(known.areas, va) for va in (found.rows.va, found.rows.until))
-        areas = [*(area.name for area in known.areas), None]
-        names = [areas[at] for at in np.where(first == last, first, -1).tolist()]
-    return _Compared(*pair, found, names)
+    return _Compared(*pair, found, found.area_names(known.areas if known else ()))
 
 
 def _notes(one: Connection, other: Connection, compared: list[_Compared]) -> list[tuple[str, str]]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from ptlive.analysis.areas import area_of
 from ptlive.analysis.diff.compare import diff
 from ptlive.analysis.diff.kinds import Change
 from ptlive.analysis.diff.rows import CHANGE
@@ -120,11 +119,7 @@ class Changes:
     def areas(self, now: _Kept, found: Diff) -> list[str | None]:
         """Return in which area of a known system each region lies."""
         system = system_of(now.space, now.graph, known=self._systems) if len(found) else None
-        if system is None:
-            return [None] * len(found)
-        first, last = (area_of(system.areas, va) for va in (found.rows.va, found.rows.until))
-        names = [*(area.name for area in system.areas), None]
-        return [names[at] for at in np.where(first == last, first, -1).tolist()]
+        return found.area_names(system.areas if system else ())
 
     def _keep(self, now: _Kept) -> _Kept:
         root = int(now.space.root[0])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ptlive.analysis.areas import area_of
 from ptlive.analysis.diff import rows as table
 from ptlive.analysis.diff.begin import comparable, floor_of, starts
 from ptlive.analysis.diff.kinds import EVERYTHING, NAMES, Change
@@ -25,6 +26,7 @@ from ptlive.paging.format import Kind
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ptlive.analysis.areas import Area
     from ptlive.analysis.regions.build import TargetOf
     from ptlive.arrays import U64, Bool, Index
     from ptlive.paging.format import Format
@@ -62,6 +64,12 @@ class Diff:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def area_names(self, areas: tuple[Area, ...]) -> list[str | None]:
+        """Return the area of each region, None where it reaches into several or lies in none."""
+        first, last = (area_of(areas, va) for va in (self.rows.va, self.rows.until))
+        names = [*(area.name for area in areas), None]
+        return [names[at] for at in np.where(first == last, first, -1).tolist()]
 
 
 class _Down(NamedTuple):

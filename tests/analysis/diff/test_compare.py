@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ptlive.analysis.areas import Area
 from ptlive.analysis.diff import compare as compare_module
 from ptlive.analysis.diff import rows as table
 from ptlive.analysis.diff.compare import Count, Diff, diff
@@ -335,3 +336,18 @@ def test_more_than_can_be_told_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(compare_module, "MOST_PAIRS", 2)
     with pytest.raises(PtliveError, match="more than 2 pairs of tables"):
         diff(old, new, alike, alike)
+
+
+def test_the_area_of_a_region_is_the_one_that_it_lies_in_whole() -> None:
+    old, new = Builder(4), Builder(4)
+    for va in (0x1000, 0x5000, 0x8000, 0x9000):
+        new.map(va, va + 0x10000 | PWU)
+    old.map(1 << 40, 0x5000 | PWU)
+    new.map(1 << 40, 0x5000 | PWU)
+    graphs = [walk(one.fmt, one.ram, one.roots) for one in (old, new)]
+    found = diff(graphs[0], graphs[1], alike, alike)
+    assert found.rows.va.tolist() == [0x1000, 0x5000, 0x8000]
+    ends = ((0, 0x1FFF, "low"), (0x8000, 0x8FFF, "one"), (0x9000, 0x9FFF, "next"))
+    areas = tuple(Area(*one, evidence="") for one in ends)
+    assert found.area_names(areas) == ["low", None, None]
+    assert found.area_names(()) == [None, None, None]
