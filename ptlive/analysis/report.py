@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ptlive.paging.format import Kind
+from ptlive.paging.graph import HOLES
+
+if TYPE_CHECKING:
+    from ptlive.paging.graph import Graph
 
 
 @dataclass
@@ -80,6 +87,18 @@ class Report:
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
     seed: int = 0
+
+    @classmethod
+    def of(cls, graph: Graph, version: str, seed: int) -> Report:
+        """Return one of what was walked, in which nothing is checked yet."""
+        return cls(
+            tables=graph.tables,
+            leaves=graph.leaves,
+            reached=graph.reached(Kind.LEAF),
+            holes=graph.reached(*HOLES),
+            version=version,
+            seed=seed,
+        )
 
     def check(self, oracle: str, answered_by: str, aspect: str, *, asked: bool = True) -> Check:
         """Return the check of that oracle, answerer and property, a new one if there is none."""

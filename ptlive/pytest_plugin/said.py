@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ptlive.errors import PtliveError
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -21,10 +19,9 @@ _DENIED = re.compile(r"\w+ denied by the ")
 
 def check_range(va: int, last_va: int | None) -> tuple[int, int]:
     """Return both ends of a range. Raises PtliveError for what is none."""
-    last = va if last_va is None else last_va
-    if not 0 <= va <= last < 1 << 64:
-        raise PtliveError(f"{va:#x}..{last:#x} is no range of addresses (both ends are included)")
-    return va, last
+    from ptlive.api.whole import range_of
+
+    return range_of((va, va if last_va is None else last_va), "addresses")
 
 
 def range_text(va: int, last_va: int) -> str:

@@ -13,8 +13,6 @@ from ptlive.arrays import u64
 from ptlive.errors import PtliveError
 from ptlive.oracle.ground import table_addresses
 from ptlive.paging import rights
-from ptlive.paging.format import Kind
-from ptlive.paging.graph import HOLES
 from ptlive.paging.paths import leaves
 from ptlive.space import open_space
 from ptlive.verify.choice import choose as choose_oracle
@@ -130,14 +128,7 @@ def ask_edited(
     edited = choice.spaces[0]
     graph = edit.graph()
     chosen = choose(graph, ASKED, 0)
-    report = Report(
-        tables=graph.tables,
-        leaves=graph.leaves,
-        reached=graph.reached(Kind.LEAF),
-        holes=graph.reached(*HOLES),
-        version=choice.version or target.version,
-        seed=0,
-    )
+    report = Report.of(graph, choice.version or target.version, seed=0)
     report.notes += [text for _, text in choice.notes]
     fork = fork_of(target, edited, guest, ram=choice.ram)
     fork = dataclasses.replace(fork, words=words_of(edit))

@@ -19,7 +19,6 @@ from ptlive.oracle import info_tlb as info_tlb_oracle
 from ptlive.oracle.stepped import SteppedProbe
 from ptlive.paging import control, rights
 from ptlive.paging.format import Kind
-from ptlive.paging.graph import HOLES
 from ptlive.paging.paths import leaves
 from ptlive.paging.words import none_inside
 from ptlive.target.machine import QEMU
@@ -115,14 +114,7 @@ def verify(
     graph = space.walk(plan.ranges, progress)
     if graph.tops.number.size == 0 and plan.va is None:
         raise PtliveError(none_inside(space.format))
-    report = Report(
-        tables=graph.tables,
-        leaves=graph.leaves,
-        reached=graph.reached(Kind.LEAF),
-        holes=graph.reached(*HOLES),
-        version=plan.version or target.version,
-        seed=plan.seed,
-    )
+    report = Report.of(graph, plan.version or target.version, plan.seed)
     if twin.ORACLE in plan.oracles:
         try:
             ask_twin(report, target, space, graph, plan, progress)

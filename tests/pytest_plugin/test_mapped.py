@@ -98,8 +98,8 @@ def test_what_is_mapped_and_should_not_be_is_shown_with_its_path(space: AddressS
 @pytest.mark.parametrize(
     ("va", "asked", "sentence"),
     [
-        (2, {"last_va": 1}, "0x2..0x1 is no range of addresses (both ends are included)"),
-        (1 << 64, {}, "is no range of addresses"),
+        (2, {"last_va": 1}, "0x2..0x1 is no range of addresses: it ends before it begins"),
+        (1 << 64, {}, "an address is from 0 to 0xffffffffffffffff"),
         (CODE, {"size": "2m"}, "'2m' is no size of pages: there are 4K, 2M, 4M, 1G"),
         (CODE, {"rights": "rx"}, "rights 'rx': of this format they are like 'r-x-'"),
     ],
