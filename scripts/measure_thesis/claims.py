@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.measure_thesis import proofs
 from scripts.measure_thesis.figures import rows
+from scripts.measure_thesis.objects import RECURSIVE
 from scripts.measure_thesis.sources import COMPAT, LEVELS, OPERATIONS, WAYS
 from scripts.measure_thesis.tables import table
 
@@ -121,7 +122,7 @@ def _bytes(figures: dict[str, Any], way: str) -> str:
 
 
 def _recursion(figures: dict[str, Any], way: str) -> str:
-    calls = "`pt_walk`" if way == "new" else "none"
+    calls = f"`{RECURSIVE}`" if way == "new" else "none"
     return f"{calls}, {'one object' if figures['same_object'][way] else 'an object for each'}"
 
 
@@ -130,10 +131,10 @@ def _complexity(figures: dict[str, Any]) -> str:
         [f for part in figures["source"][way]["5"].values() for f in part["functions"]]
         for way in WAYS
     )
-    walk = next(function for function in new if function[0] == "pt_walk")
+    walk = next(function for function in new if function[0] == RECURSIVE)
     worst = max(old, key=lambda function: function[3])
     sums = [sum(function[3] for function in every) for every in (old, new)]
-    return f"`pt_walk` {walk[3]}, `{worst[0]}` {worst[3]}; old {sums[0]}, new {sums[1]}"
+    return f"`{RECURSIVE}` {walk[3]}, `{worst[0]}` {worst[3]}; old {sums[0]}, new {sums[1]}"
 
 
 def _stack(figures: dict[str, Any], way: str) -> str:

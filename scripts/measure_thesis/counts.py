@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # call.S: `call_loop` takes as many instructions.  A counter that says otherwise counts nothing.
 _LOOP = 2 + 2 * 1000
 _PATIENCE = 120.0
-_SUCCESS = 1  # isa-debug-exit: (value << 1) | 1, of a value of 0
+_SUCCESS = 0x10 << 1 | 1  # what isa-debug-exit makes of count.c's SUCCESS
 
 
 class Count(NamedTuple):
@@ -57,6 +57,6 @@ def read(said: str) -> list[Count]:
     """Return what a guest has counted. Raises PtliveError if its counter is not exact."""
     lines = [line.split() for line in said.splitlines()]
     if lines[:1] != [["loop", str(_LOOP)]] or lines[-1:] != [["done"]]:
-        raise PtliveError(f"no exact counter: {_LOOP} instructions are {' '.join(lines[0])}")
+        raise PtliveError(f"no exact counter: {_LOOP} instructions are {said[:80]!r}")
     rows = [line[1:] for line in lines if line[0] == "row"]
     return [Count(row[0], row[1], *(int(word) for word in row[2:])) for row in rows]

@@ -69,6 +69,7 @@ def measure(say: Callable[[str], None]) -> dict[str, Any]:
             figures[key] = _each(_objects(compiler, out), trees)
         say("one object for all levels")
         figures["same_object"] = _same(scratch / "objects")
+        _check_recursion(scratch / "objects")
         for way in (*WAYS, COMPAT):
             for levels, tree in trees.items():
                 say(f"counting: {way}, {levels} levels")
@@ -113,6 +114,14 @@ def _same(scratch: Path) -> dict[str, bool]:
         }
         same[way] = len(texts) == 1
     return same
+
+
+def _check_recursion(scratch: Path) -> None:
+    """Raise PtliveError unless functions call themselves as the page says (claims.py)."""
+    for way, said in (("old", []), ("new", [objects.RECURSIVE])):
+        found = objects.Calls(scratch.glob(f"{way}-*/*.ci")).recursive()
+        if found != said:
+            raise PtliveError(f"{way}: {found} call themselves, and not {said}")
 
 
 def _counted(tree: Tree, way: str, out: Path) -> dict[str, Any]:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 _FRAME = re.compile(r'title: "([^"]+)" label: "[^"]*\\n(\d+) bytes \([a-z,]+\)"')
 _EDGE = re.compile(r'edge: \{ sourcename: "([^"]+)" targetname: "([^"]+)"')
 _INDIRECT = "__indirect_call"
-_RECURSIVE = "pt_walk"
+#: The one function that calls itself, and it is the new way's (figures.py checks both).
+RECURSIVE = "pt_walk"
 
 
 def code_bytes(objects: Sequence[Path]) -> int:
@@ -60,6 +61,10 @@ class Calls:
             for caller, called in _EDGE.findall(text):
                 self._calls.setdefault(caller, set()).add(called)
 
+    def recursive(self) -> list[str]:
+        """Return the functions that call themselves."""
+        return sorted(name.rpartition(":")[2] for name, to in self._calls.items() if name in to)
+
     def deepest(self, name: str, levels: int, operation: str) -> int:
         """Return the most stack that a call takes, where recursion goes so many levels deep.
 
@@ -67,7 +72,7 @@ class Calls:
         """
         files = [f"/{operation}.c:"] + ["/count.c:count_"] * (operation == "walk")
         steps = {step for step in self.frame if any(file in step for file in files)} - {name}
-        return self._deepest(name, {_RECURSIVE: levels, **dict.fromkeys(steps, 1)}, steps)
+        return self._deepest(name, {RECURSIVE: levels, **dict.fromkeys(steps, 1)}, steps)
 
     def _deepest(self, name: str, left: dict[str, int], steps: set[str]) -> int:
         if name in left:

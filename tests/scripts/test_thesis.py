@@ -10,6 +10,7 @@ import pytest
 
 from ptlive.errors import PtliveError
 from scripts.measure_thesis import counts, page, sources
+from scripts.measure_thesis.build import GCC, compile_way
 from scripts.measure_thesis.leaf_loop import patched
 from scripts.measure_thesis.objects import Calls
 from scripts.measure_thesis.sources import PAGETABLES, Tree
@@ -64,7 +65,7 @@ def test_counts_are_read() -> None:
     assert counts.read(said) == [counts.Count("remap", "length", 8, 1, 12, 8657, 296)]
 
 
-@pytest.mark.parametrize("said", ["loop 2003\ndone\n", LOOP, "menu: stopped\n", "\n"])
+@pytest.mark.parametrize("said", ["loop 2003\ndone\n", LOOP, "menu: stopped\n", "\n", ""])
 def test_a_counter_that_is_not_exact_counts_nothing(said: str) -> None:
     with pytest.raises(PtliveError, match="no exact counter"):
         counts.read(said)
@@ -87,6 +88,14 @@ def test_the_bound_counts_the_recursion_once_a_level(tmp_path: Path) -> None:
     calls = Calls([graph])
     assert calls.deepest("pt_op", 5, "op") == 32 + 5 * 100 + 16
     assert calls.deepest("pt_op", 3, "op") == 32 + 3 * 100 + 16
+
+
+@pytest.mark.parametrize(("way", "recursive"), [("old", []), ("new", ["pt_walk"])])
+def test_one_function_of_the_new_way_calls_itself(
+    tmp_path: Path, way: str, recursive: list[str]
+) -> None:
+    compile_way(Tree(PAGETABLES, 5), way, GCC, tmp_path)
+    assert Calls(tmp_path.glob("*.ci")).recursive() == recursive
 
 
 @pytest.mark.parametrize(("levels", "folded"), [(3, {"p4d", "pud"}), (4, {"p4d"}), (5, set())])

@@ -19,6 +19,7 @@
 #define NEW_PROT     (_PAGE_USER | _PAGE_RW)
 #define PAINT	     0x5a17ed57ac4b10c5ul
 #define DEBUG_EXIT   0xf4		/* QEMU's isa-debug-exit */
+#define SUCCESS	     0x10		/* 0 would look as if QEMU itself had failed */
 
 unsigned long page_offset_base;	/* physical addresses are pointers here */
 
@@ -221,6 +222,6 @@ void start(uint32_t start_info, uint32_t levels)
 	for (unsigned int i = 0; i < ARRAY_SIZE(shapes); i++)
 		count_shape(&shapes[i]);
 	say("done\n");
-	outb(DEBUG_EXIT, 0);
+	outb(DEBUG_EXIT, SUCCESS);
 	stop("QEMU did not end");
 }
