@@ -146,7 +146,7 @@ class GdbMi:
             if left <= 0 or not select.select([self._stdout], [], [], left)[0]:
                 return False
             for record in map(parse_response, self._lines()):
-                self._note_stop(record)
+                self._note(record)
         return True
 
     @property
@@ -154,11 +154,13 @@ class GdbMi:
         """How many times the target has stopped after running."""
         return self._stops
 
-    def _note_stop(self, record: dict[str, Any]) -> None:
-        if record["type"] != "notify":
-            return
-        if record["message"] == "running":
+    def _note(self, record: dict[str, Any]) -> None:
+        # gdb prints ^running first and *running behind it, maybe into another piece of the pipe
+        # (mi-interp.c, mi_on_resume): who was told that the command is done may not see it stand.
+        if record["message"] == "running" and record["type"] in ("notify", "result"):
             self.running = True
+        elif record["type"] != "notify":
+            return
         elif record["message"] == "thread-group-exited" and self.running:
             # Of a target that runs there is nothing else that tells it.
             raise self._fail(_GONE)
@@ -220,7 +222,7 @@ class GdbMi:
                         continue
                     raise
                 kind = record["type"]
-                self._note_stop(record)
+                self._note(record)
                 if kind in ("console", "target"):
                     spoken.append(record["payload"])
                 elif kind == "result":

@@ -118,3 +118,22 @@ def test_what_an_interruption_tore_apart_is_skipped(
     with pytest.raises(KeyboardInterrupt):
         gdb.console(["echo one"])
     assert [reply.text for reply in gdb.console(["echo two"])] == ["two"]
+
+
+def test_a_target_runs_once_the_command_is_done(tmp_path: Path) -> None:
+    """A gdb whose *running comes late, as it does when the machine is busy."""
+    slow = tmp_path / "gdb"
+    slow.write_text("""#!/bin/sh
+read command; echo "${command%%-*}^running"
+read command; echo '*running,thread-id="all"'
+echo '*stopped,reason="x"'; echo "${command%%-*}^done"
+""")
+    slow.chmod(0o755)
+    gdb = GdbMi(str(slow))
+    try:
+        gdb.batch(["-exec-continue"])
+        assert gdb.running
+        gdb.batch(["-exec-interrupt"])
+        assert (gdb.running, gdb.stops) == (False, 1)
+    finally:
+        gdb.kill()
