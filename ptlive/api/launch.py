@@ -41,7 +41,7 @@ def launch(
     from ptlive.target.ready import wait_ready
 
     recipe = _recipe(what, how)
-    machine = machine_of(how, recipe.levels[0] if recipe.levels else None)
+    machine = machine_of(how, recipe.usual_levels)
     guest = launcher.start(recipe, machine)
     try:
         guest = wait_ready(guest, recipe)

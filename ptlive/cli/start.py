@@ -197,9 +197,8 @@ def start(
     """  # noqa: D301 - \b is click's mark for lines to leave as they are
     of.check(kind)
     made = _recipe(kind, of)
-    usual = made.levels[0] if made.levels else None
     machine = Machine(
-        levels=int(levels) if levels else usual,
+        levels=int(levels) if levels else made.usual_levels,
         accel=accel,
         gdb=gdb,
         memory=memory,

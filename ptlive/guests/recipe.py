@@ -54,3 +54,8 @@ class Recipe:
     patience: float
     prepare: Callable[[Callable[[str], None]], Boot]
     levels: tuple[int, ...] = (5, 4)
+
+    @property
+    def usual_levels(self) -> int | None:
+        """How many levels it pages with if nothing else is said; None where that is its own."""
+        return self.levels[0] if self.levels else None

@@ -48,7 +48,7 @@ def start(
     the command. Long preparations are told to `progress`, a line each. Raises
     PtliveError, with QEMU's last words when it had some, if it cannot be started.
     """
-    machine = machine or Machine(levels=recipe.levels[0] if recipe.levels else None)
+    machine = machine or Machine(levels=recipe.usual_levels)
     if recipe.levels and machine.levels not in recipe.levels:
         raise PtliveError(f"{recipe.name} does not page with {machine.levels} levels")
     if not shutil.which(QEMU):
