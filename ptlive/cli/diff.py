@@ -260,11 +260,7 @@ def _envelope(
                 **_root(each.other),
                 "a": _root(each.one),
                 "b": _root(each.other),
-                "result": {
-                    "pairs": each.found.pairs,
-                    "counts": show.counts(each.found),
-                    "differences": show.as_json(each.found, TARGET_NAMES, each.areas),
-                },
+                "result": show.result(each.found, TARGET_NAMES, each.areas),
             }
             for each in compared
         ],

@@ -23,6 +23,7 @@ from ptlive.cli.tell import tell
 from ptlive.errors import PtliveError
 from ptlive.gdb.at_stop import named, options
 from ptlive.gdb.link import selected_vcpu
+from ptlive.paging.words import none_inside
 from ptlive.show import diff as show
 from ptlive.show.json import print_json
 from ptlive.show.terminal import heading, stdout
@@ -141,7 +142,7 @@ class Changes:
 def _look(space: AddressSpace, ranges: tuple[U64, U64] | None, stop: int) -> _Kept:
     graph = space.walk(ranges)
     if not graph.tops.number.size:
-        raise PtliveError(f"no address in these ranges is canonical in {space.format.name}")
+        raise PtliveError(none_inside(space.format))
     return _Kept(space, graph, stop)
 
 
@@ -234,11 +235,5 @@ def print_changes(
 
 
 def _as_json(now: _Kept, found: Diff | None, areas: list[str | None]) -> dict[str, Any]:
-    if found is None:
-        return {"tables": now.graph.tables}
-    return {
-        "tables": now.graph.tables,
-        "pairs": found.pairs,
-        "counts": show.counts(found),
-        "differences": show.as_json(found, TARGET_NAMES, areas),
-    }
+    told = {"tables": now.graph.tables}
+    return told if found is None else told | show.result(found, TARGET_NAMES, areas)

@@ -118,6 +118,15 @@ def summary(found: Diff) -> str:
     return f"{words.count(len(found), 'region')}: {', '.join(told)}; {compared}"
 
 
+def result(found: Diff, targets: Sequence[str], areas: Sequence[str | None]) -> dict[str, Any]:
+    """Return all of it as the JSON of `ptlive.diff/1` has it, the regions as they are asked for."""
+    return {
+        "pairs": found.pairs,
+        "counts": counts(found),
+        "differences": as_json(found, targets, areas),
+    }
+
+
 def as_json(
     found: Diff, targets: Sequence[str], areas: Sequence[str | None]
 ) -> Iterator[dict[str, Any]]:
