@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from ptlive.space import AddressSpace
     from ptlive.target.attach import Target
 
-_HEADER = ("level", "SDM", "Linux", "entry at", "entry", "kind", "stops the guest by")
-
 
 class Watched:
     """An address below one root.
@@ -123,7 +121,7 @@ class Watched:
 
     def lines(self) -> Iterator[str]:
         """Yield what is watched, and how."""
-        where = f"{words.address(self.va)} -> {reach(self.space.format, self._known)}"
+        where = f"{words.address(self.va, self.space.format)} -> {reach(self._known)}"
         ignoring = "" if self.marks else ", whatever A and D are"
         yield f"{self.title} in {at_stop.named(self.space)}{ignoring}: {where}"
         rows = [
@@ -138,7 +136,9 @@ class Watched:
             )
             for step in self._known.path
         ]
-        yield from ("  " + line for line in columns(_HEADER, rows))
+        names = ("level", self.space.format.manual, "Linux")
+        header = (*names, "entry at", "entry", "kind", "stops the guest by")
+        yield from ("  " + line for line in columns(header, rows))
 
     def as_json(self) -> dict[str, Any]:
         """Return the same for JSON."""
@@ -173,7 +173,7 @@ class Watched:
             if there and not mine and not entry.marks_only:
                 how += f" (watchpoint {there[0].number} did not see it)"
             yield f"ptlive {self.title}, {how}: {entry_line(entry)}"
-        yield f"  {reach_line(self.space.format, change)}"
+        yield f"  {reach_line(change)}"
         vcpu = selected_vcpu()
         now = at_stop.used_roots(target, self.space.format).get(vcpu, self.root)
         if now != self.root:

@@ -6,26 +6,19 @@ from typing import TYPE_CHECKING
 
 from ptlive.paging.format import Kind
 from ptlive.show import words
-from ptlive.show.translation import bits_text, headline
+from ptlive.show.translation import bits_text, end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ptlive.analysis.path_change import EntryChange, PathChange
     from ptlive.analysis.translation import Step, Translation
-    from ptlive.paging.format import Format
 
 
-def lines(fmt: Format, change: PathChange) -> Iterator[str]:
-    """Yield a line for each entry that changed, and one for what the address translates to."""
-    yield from map(entry_line, change.entries)
-    yield reach_line(fmt, change)
-
-
-def reach_line(fmt: Format, change: PathChange) -> str:
+def reach_line(change: PathChange) -> str:
     """Return what the address translates to, and what it did before."""
-    was, now = (reach(fmt, found) for found in (change.before, change.after))
-    at = words.address(change.after.va)
+    was, now = (reach(found) for found in (change.before, change.after))
+    at = words.address(change.after.va, change.after.fmt)
     return f"{at} -> {now}" + (", as before" if was == now else f"; before: {was}")
 
 
@@ -41,10 +34,10 @@ def place(step: Step) -> str:
     return f"{step.level.spec} (level {step.lvl}, {step.level.linux})"
 
 
-def reach(fmt: Format, found: Translation) -> str:
+def reach(found: Translation) -> str:
     """Return what an address translates to, and with which rights; or why it does not."""
-    where = headline(found).removeprefix(f"{words.address(found.va)} -> ")
-    return where if found.pa is None else f"{where} {words.rights(fmt, found.rights)}"
+    where = end(found)
+    return where if found.pa is None else f"{where} {words.rights(found.fmt, found.rights)}"
 
 
 def _what(change: EntryChange) -> Iterator[str]:

@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 
 def headline(found: Translation) -> str:
     """Return an address and what it translates to, in one line."""
+    return f"{words.address(found.va, found.fmt)} -> {end(found)}"
+
+
+def end(found: Translation) -> str:
+    """Return what an address translates to, or why it does not."""
     if found.pa is None or found.page_bits is None:
-        return f"{words.address(found.va, found.fmt)} -> no translation: {_why(found)}"
-    size = size_name(found.page_bits)
-    return f"{words.address(found.va, found.fmt)} -> {found.pa:#x} ({size} page, {found.target})"
+        return f"no translation: {_why(found)}"
+    return f"{found.pa:#x} ({size_name(found.page_bits)} page, {found.target})"
 
 
 def lines(fmt: Format, found: Translation, torn: Collection[int] = ()) -> Iterator[str]:

@@ -5,15 +5,22 @@ from __future__ import annotations
 import pytest
 
 from ptlive.analysis.path_change import path_change
-from ptlive.show.path_change import lines
+from ptlive.analysis.translation import describe
+from ptlive.arrays import u64
+from ptlive.paging.access import Controls
+from ptlive.paging.formats import pae
+from ptlive.paging.translate import translate
+from ptlive.show.path_change import entry_line, reach_line
 from tests.analysis.test_path_change import FMT, LEAF, PATH, PK, found
+from tests.paging.plain_ram import FRAME, PlainRam
 from tests.paging.tables import PS, PWU, RW, XD, A, D, P
 
 PAGE = "0x0000008080604678 -> 0x7678 (4K page, RAM) rwxu"
 
 
 def told(before: dict[str, int], after: dict[str, int]) -> list[str]:
-    return list(lines(FMT, path_change(FMT, found(**before), found(**after))))
+    change = path_change(FMT, found(**before), found(**after))
+    return [*map(entry_line, change.entries), reach_line(change)]
 
 
 def test_an_entry_that_becomes_read_only() -> None:
@@ -67,3 +74,21 @@ def test_marks_change_nothing_of_the_translation() -> None:
 def test_in_words(before: dict[str, int], after: dict[str, int], what: str) -> None:
     line, _ = told(before, after)
     assert line.split(": ", 2)[2] == what
+
+
+def test_an_address_has_the_digits_of_its_format() -> None:
+    fmt, va = pae.make(), 0x12345678
+    ram = PlainRam(16 * FRAME)
+    ram.write(0, FRAME | P)
+    ram.write(FRAME + 8 * (va >> 21), 2 * FRAME | PWU)
+    seen = []
+    for entry in (0, 0x7000 | PWU):
+        ram.write(2 * FRAME + 8 * (va >> 12 & 511), entry)
+        translations = translate(fmt, ram, u64(0), u64(va))
+        seen.append(
+            describe(translations, 0, Controls(), [], lambda pa, _: pa.astype("u1") * 0, ("RAM",))
+        )
+    assert reach_line(path_change(fmt, *seen)) == (
+        "0x12345678 -> 0x7678 (4K page, RAM) rwxu; "
+        "before: no translation: the PTE (level 1) is not present"
+    )
