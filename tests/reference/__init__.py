@@ -12,6 +12,14 @@ cannot be repeated here by sharing its idea. Slow on purpose.
     space.py    every leaf and every hole of a whole address space
     sdm.py      all of the public names in one place: import this
     ram.py      paging structures as a dict, for tests
+    machines.py the processors of most tests
+    defects.py  tables at which other tools were seen to go wrong
+    levels.py   4- and 5-level paging with one paragraph for any number of levels
+    narrow.py   sections 4.3 and 4.4: 32-bit and PAE paging
+    ept.py      vol. 3C, section 28.3: extended page tables
+
+aarch64.py, power.py and riscv.py are the same for other architectures, each from its own manual
+and in its words.
 
 Section and table numbers are those of vol. 3A, chapter 4 "Paging". Editions of the manual that
 have a chapter 4 "Linear-Address Pre-Processing" print the same text as chapter 5: read 5.6 for

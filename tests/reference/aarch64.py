@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from .bits import field
+
 PAGE_SHIFT = {"4k": 12, "16k": 14, "64k": 16}
 # Table D8-97: how many descriptors are contiguous, by granule and level.
 CONTIGUOUS = {
@@ -67,10 +69,6 @@ class Result:
     uxn: bool = False
     pxn: bool = False
     af: bool = False
-
-
-def field(value: int, high: int, low: int) -> int:
-    return value >> low & ((1 << (high - low + 1)) - 1)
 
 
 def output_address(regime: Regime, descriptor: int, low: int) -> int:

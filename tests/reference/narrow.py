@@ -8,8 +8,9 @@ level. Access rights (4.6), faults (4.7) and flags are the same as there: `Walk`
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .bits import PS, RW, US, XD, P, bits, field
+from .bits import PS, XD, P, bits, field
 from .terms import Hole, Leaf, ReadQword, Step, Walk
+from .walk import mapped
 
 
 @dataclass(frozen=True)
@@ -146,22 +147,7 @@ def _translate_pae(machine: Narrow, read_qword: ReadQword, cr3: int, va: int) ->
 # A PDPTE of PAE paging has no R/W, U/S and XD: "the PDPTEs do not control access rights" is
 # what 4.6.1 says by asking "every paging-structure entry" only of those that have the flags.
 def _mapped(path: list[Step], pa: int, page_size: int) -> Walk:
-    controlling = [step for step in path if step.level < 3]
-    without_rw = [step.level for step in controlling if not step.entry & RW]
-    without_us = [step.level for step in controlling if not step.entry & US]
-    with_xd = [step.level for step in controlling if step.entry & XD]
-    return Walk(
-        "leaf",
-        tuple(path),
-        pa=pa,
-        page_size=page_size,
-        write=not without_rw,
-        user=not without_us,
-        execute=not with_xd,
-        write_denied_by=without_rw[0] if without_rw else None,
-        user_denied_by=without_us[0] if without_us else None,
-        execute_denied_by=with_xd[0] if with_xd else None,
-    )
+    return mapped(path, [step for step in path if step.level < 3], pa, page_size)
 
 
 def enumerate_slots(machine: Narrow, read_qword: ReadQword, cr3: int) -> Iterator[Leaf | Hole]:

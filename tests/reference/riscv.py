@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from .bits import field
+
 PAGESIZE = 4096
 PTESIZE = 8
 LEVELS = {"sv39": 3, "sv48": 4, "sv57": 5}
@@ -52,10 +54,6 @@ class Result:
 
 def bit(value: int, number: int) -> bool:
     return bool(value >> number & 1)
-
-
-def field(value: int, high: int, low: int) -> int:
-    return value >> low & ((1 << (high - low + 1)) - 1)
 
 
 def translate(hart: Hart, read: Callable[[int], int | None], root: int, va: int) -> Result:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
 from . import sdm
 from .levels import software_walk
+from .machines import FIVE
 from .ram import ram
 
 FRAMES = 12
@@ -16,17 +18,7 @@ FRAMES = 12
 @pytest.mark.parametrize("levels", [4, 5])
 def test_it_is_the_manuals_walk(levels: int) -> None:
     chance = random.Random(levels)
-    machine = sdm.Machine(
-        levels=levels,
-        maxphyaddr=52,
-        nxe=True,
-        gbpages=True,
-        wp=True,
-        smep=False,
-        smap=False,
-        pke=False,
-        pkru=0,
-    )
+    machine = replace(FIVE, levels=levels, maxphyaddr=52)
     kinds = []
     for _ in range(2000):
         # Every entry that can be met leads somewhere within a few tables, or says what it must not.

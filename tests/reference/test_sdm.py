@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from .machines import FIVE, FOUR
 from .ram import ram
 from .sdm import (
     Machine,
@@ -25,18 +26,6 @@ from .sdm import (
     translate,
 )
 
-FIVE = Machine(
-    levels=5,
-    maxphyaddr=46,
-    nxe=True,
-    gbpages=True,
-    wp=True,
-    smep=False,
-    smap=False,
-    pke=False,
-    pkru=0,
-)
-FOUR = replace(FIVE, levels=4)
 VA5 = 0x0001_0100_C080_5678
 VA4 = 0x0000_0100_C080_5678
 CHAIN = {

@@ -2,21 +2,12 @@
 
 from dataclasses import replace
 
+from . import machines
 from .defects import DEFECTS
 from .ram import ram
 from .sdm import Access, Leaf, Machine, Walk, access, enumerate_holes, enumerate_leaves, translate
 
-FIVE = Machine(
-    levels=5,
-    maxphyaddr=52,
-    nxe=True,
-    gbpages=True,
-    wp=True,
-    smep=False,
-    smap=False,
-    pke=False,
-    pkru=0,
-)
+FIVE = replace(machines.FIVE, maxphyaddr=52)
 FOUR = replace(FIVE, levels=4)
 
 

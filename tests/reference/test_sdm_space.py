@@ -5,21 +5,10 @@ from itertools import pairwise
 
 import pytest
 
+from .machines import FIVE, FOUR
 from .ram import ram
 from .sdm import Hole, Leaf, Machine, ReadQword, enumerate_holes, enumerate_leaves, translate
 
-FIVE = Machine(
-    levels=5,
-    maxphyaddr=46,
-    nxe=True,
-    gbpages=True,
-    wp=True,
-    smep=False,
-    smap=False,
-    pke=False,
-    pkru=0,
-)
-FOUR = replace(FIVE, levels=4)
 CHAIN = {0x1008: 0x2007, 0x2010: 0x3007, 0x3018: 0x4007, 0x4020: 0x5007, 0x5028: 0xABC007}
 # One of each: both halves, all sizes, all kinds of holes, rights, a table reached twice.
 MIXED = {

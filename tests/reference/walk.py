@@ -113,12 +113,26 @@ def translate(machine: Machine, read_qword: ReadQword, cr3: int, va: int) -> Wal
     return _mapped(machine, path, (pte & bits(51, 12)) | (va & bits(11, 0)), 0x1000)
 
 
-# What the whole path says of a page (4.6.1 asks each time for "every paging-structure entry
-# controlling the translation"); the key is that of the entry that maps the page (4.5, 4.6.2).
+# The key is that of the entry that maps the page (4.5, 4.6.2).
 def _mapped(machine: Machine, path: list[Step], pa: int, page_size: int) -> Walk:
-    levels_without_rw = [step.level for step in path if not step.entry & RW]
-    levels_without_us = [step.level for step in path if not step.entry & US]
-    levels_with_xd = [step.level for step in path if step.entry & XD]
+    key = field(path[-1].entry, 62, 59) if machine.pke else None
+    return mapped(path, path, pa, page_size, key)
+
+
+def mapped(
+    path: list[Step],
+    controlling: list[Step],
+    pa: int,
+    page_size: int,
+    protection_key: int | None = None,
+) -> Walk:
+    """Tell what the whole path says of a page.
+
+    4.6.1 asks each time for "every paging-structure entry controlling the translation".
+    """
+    levels_without_rw = [step.level for step in controlling if not step.entry & RW]
+    levels_without_us = [step.level for step in controlling if not step.entry & US]
+    levels_with_xd = [step.level for step in controlling if step.entry & XD]
     return Walk(
         "leaf",
         tuple(path),
@@ -130,5 +144,5 @@ def _mapped(machine: Machine, path: list[Step], pa: int, page_size: int) -> Walk
         write_denied_by=levels_without_rw[0] if levels_without_rw else None,
         user_denied_by=levels_without_us[0] if levels_without_us else None,
         execute_denied_by=levels_with_xd[0] if levels_with_xd else None,
-        protection_key=field(path[-1].entry, 62, 59) if machine.pke else None,
+        protection_key=protection_key,
     )
