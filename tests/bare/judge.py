@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ptlive.space import AddressSpace
     from tests.bare.guest import Booted, Probe
+    from tests.bare.x86 import Told
 
 PTLIVE = str(Path(sys.executable).with_name("ptlive"))
 
@@ -65,7 +66,9 @@ def with_bits(rules: Any, **bits: int) -> Any:
     return replace(rules, **{name: bool(value) for name, value in bits.items()})
 
 
-def ask(guest: Booted, *arguments: str) -> Any:
+def ask(guest: Booted | Told, *arguments: str) -> Any:
     """Return what a command prints as JSON."""
     command = [PTLIVE, *arguments, "--gdb", guest.gdb, "--json"]
-    return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +11,7 @@ from ptlive.paging.formats import bits32, pae
 from ptlive.space import open_space
 from ptlive.target.attach import attach
 from tests.bare.guest import Machine, built
+from tests.bare.judge import ask
 from tests.bare.x86 import Told, booted, disagreements, is_fault
 
 if TYPE_CHECKING:
@@ -25,7 +22,6 @@ pytestmark = pytest.mark.qemu
 GUEST = Machine("narrow", "qemu-system-x86_64", "gcc", (), 0)
 # With RAM beyond 4G, which PAE reaches, and PSE-36.
 OPTIONS = ("-machine", "pc,max-ram-below-4g=64M", "-m", "96M", "-cpu", "max")
-PTLIVE = str(Path(sys.executable).with_name("ptlive"))
 FORMATS = {"32": "32-bit", "pse": "32-bit", "pse-wp0": "32-bit", "pae": "pae", "pae-nx": "pae"}
 
 
@@ -71,14 +67,6 @@ def test_a_wrong_rule_would_be_noticed(guest: Told) -> None:
             if name == "nxe" and controls.smep:
                 continue
             assert disagreements(dataclasses.replace(space, controls=wrong), guest.probes), name
-
-
-def ask(guest: Told, *arguments: str) -> Any:
-    """Return what a command prints as JSON."""
-    command = [PTLIVE, *arguments, "--gdb", guest.gdb, "--json"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert done.returncode in (0, 1), done.stderr
-    return json.loads(done.stdout)
 
 
 def test_commands_answer(guest: Told) -> None:

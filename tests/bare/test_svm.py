@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +18,7 @@ from ptlive.paging.access import ALLOWED, PAGE_FAULT, Fault, check
 from ptlive.space import AddressSpace, open_space
 from ptlive.target.attach import attach
 from tests.bare.guest import Machine, built
+from tests.bare.judge import PTLIVE
 from tests.bare.x86 import Told, booted
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.qemu
 
 GUEST = Machine("svm", "qemu-system-x86_64", "gcc", (), 0)
-PTLIVE = str(Path(sys.executable).with_name("ptlive"))
 VMMCALL, NPF = 0x81, 0x400
 FORMATS = {"0x4": "npt", "0x5": "npt-5level"}
 # Of EXITINFO1 (APM vol. 2, 15.25.6): the nested guest's access itself, or one to its tables.
