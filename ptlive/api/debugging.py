@@ -212,8 +212,7 @@ class Debugging(ABC):
 
     def resume(self) -> None:
         """Let the guest run, and return at once; `wait` or `interrupt` it later."""
-        self._stale()
-        self._resumed = self._gdb.stops
+        self._resumed = self._stand()
         self._gdb.resume()
 
     def wait(self, timeout: float | None = None) -> Stop | None:
@@ -232,8 +231,7 @@ class Debugging(ABC):
 
     def _go(self, command: str, timeout: float | None) -> Stop:
         run = self._gdb
-        self._stale()
-        stops = run.stops
+        stops = self._stand()
         try:
             run.resume(command)
             if run.wait(stops, timeout):
@@ -244,8 +242,19 @@ class Debugging(ABC):
             raise
         run.interrupt()
         stop = self._stopped()
+        if stop.reason != "interrupted":  # at the very end of its time
+            return stop
         at = f"{stop.rip:#x}{f' ({stop.function})' if stop.function else ''}"
         raise PtliveError(f"nothing stopped the guest within {timeout:g} s; it stands at {at} now")
+
+    def _stand(self) -> int:
+        """Return how many times the guest has stopped, which is about to run on.
+
+        Raises PtliveError if it runs.
+        """
+        self._gdb.check()
+        self._stale()
+        return self._gdb.stops
 
     def _stopped(self) -> Stop:
         self._resumed = None

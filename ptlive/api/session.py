@@ -232,9 +232,10 @@ class Session(Debugging, Shown):
     def _title(self) -> str:
         if self._run is None or self._base is None:
             return f"session at {self._address}, not begun"
-        if self._run.failed:
+        try:
+            state = "running" if self._run.running else f"vCPU {self.vcpu} selected"
+        except PtliveError:  # gdb or QEMU has
             return f"session at {self._address}, ended"
-        state = "running" if self._run.running else f"vCPU {self.vcpu} selected"
         vcpus = words.count(len(self._base.target.cpus), "vCPU")
         return f"session at {self._address}: {vcpus}, {state}"
 

@@ -25,12 +25,18 @@ if TYPE_CHECKING:
 #: Seconds without a word from gdb after which it counts as hanging.
 PATIENCE = 60.0
 
+# Seconds after which the target is asked again to stop.
+_AGAIN = 0.1
+
 # A pipe takes this much whole or not at all (POSIX: at least 512; Linux: 4096). So
 # whatever interrupts us, gdb has never seen half a command.
 _ATOMIC = select.PIPE_BUF
 
 # What gdb says once the stub's end of the connection is gone (remote.c).
 _CLOSED = ("Remote connection closed", "Remote communication error", "remote target")
+
+# ... and to most commands while the target runs (remote.c, remote_target::putpkt_binary).
+_RUNS = "Cannot execute this command while the target is running"
 
 _GONE = "QEMU closed the connection: the guest is gone"
 
@@ -123,8 +129,7 @@ class GdbMi:
         self.check()
         if not commands:
             return []
-        if not self._settled:
-            self._settle()
+        self._settle()
         self._settled = False
         replies = self._exchange(commands, patience)
         self._settled = True
@@ -140,14 +145,32 @@ class GdbMi:
         Raises PtliveError when gdb or the connection to the stub ends meanwhile.
         """
         self.check()
+        self._settle()
+        self._settled = False
         deadline = time.monotonic() + patience
         while self._stops <= stops:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([self._stdout], [], [], left)[0]:
-                return False
+            left = max(deadline - time.monotonic(), 0)
+            if not select.select([self._stdout], [], [], left)[0]:
+                break
             for record in map(parse_response, self._lines()):
                 self._note(record)
-        return True
+        self._settled = True
+        return self._stops > stops
+
+    def interrupt(self, patience: float) -> None:
+        """Stop the target if it runs. Raises PtliveError if it does not stop.
+
+        It is asked again and again: QEMU drops the request while the guest stands (gdbstub.c,
+        gdb_read_byte), as at a breakpoint that gdb lets it go on from, its condition being false.
+        """
+        self._settle()
+        deadline = time.monotonic() + patience
+        while self.running:
+            if time.monotonic() >= deadline:
+                raise PtliveError("the guest does not stop")
+            stops = self._stops
+            self.batch(["-exec-interrupt"])
+            self.await_stop(stops, _AGAIN)
 
     @property
     def stops(self) -> int:
@@ -155,19 +178,23 @@ class GdbMi:
         return self._stops
 
     def _note(self, record: dict[str, Any]) -> None:
-        # gdb prints ^running first and *running behind it, maybe into another piece of the pipe
-        # (mi-interp.c, mi_on_resume): who was told that the command is done may not see it stand.
-        if record["message"] == "running" and record["type"] in ("notify", "result"):
-            self.running = True
+        payload = record["payload"] or {}
+        if record["type"] == "result":
+            self.running = self.running or _tells_run(record["message"], payload)
         elif record["type"] != "notify":
             return
+        elif record["message"] == "running":
+            self.running = True
         elif record["message"] == "thread-group-exited" and self.running:
             # Of a target that runs there is nothing else that tells it.
             raise self._fail(_GONE)
         elif record["message"] == "stopped":
-            self._stops += 1
-            self.running = False
-            self.last_stop = record["payload"] or {}
+            self._note_stop(payload)
+
+    def _note_stop(self, told: dict[str, Any]) -> None:
+        self._stops += 1
+        self.running = False
+        self.last_stop = told
 
     def quit(self) -> None:
         """End gdb; it lets go of a target that it still has."""
@@ -187,12 +214,21 @@ class GdbMi:
         self._failure = self._failure or "gdb has ended"
 
     def _settle(self) -> None:
-        """Read on until everything that an interrupted batch had sent is answered.
+        """Learn what an interrupted call has not heard; nothing if none was interrupted.
 
         The interruption may have come between reading and keeping what was read: then a
-        line lacks its middle.
+        line lacks its middle, and that the target runs or has stopped may be among what is lost.
         """
-        self._exchange(["-gdb-version"], PATIENCE, broken_lines=True)
+        if self._settled:
+            return
+        # What the first one prints comes before the reply that counts, and may be torn. The second
+        # reads neither registers nor memory, which may still mean physical addresses.
+        commands = ["-gdb-version", "-thread-list-ids"]
+        _, threads = self._exchange(commands, PATIENCE, broken_lines=True)
+        if self.running and threads.error is None:
+            [frame] = self._exchange(["-stack-info-frame"], PATIENCE)
+            self._note_stop({"thread-id": threads.payload["current-thread-id"], **frame.payload})
+        self._settled = True
 
     def _exchange(
         self, commands: Sequence[str], patience: float, *, broken_lines: bool = False
@@ -272,6 +308,13 @@ def quote(text: str) -> str:
     """Return `text` as a C string, as MI's parameters are written."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
+
+
+def _tells_run(message: str, told: dict[str, Any]) -> bool:
+    """Tell whether a result record says that the target runs."""
+    # gdb prints ^running first and *running behind it, maybe into another piece of the pipe
+    # (mi-interp.c, mi_on_resume): who was told that the command is done may not see it stand.
+    return message == "running" or _RUNS in told.get("msg", "")
 
 
 def _pieces(commands: Sequence[str], first_token: int) -> Iterator[bytes]:

@@ -68,13 +68,13 @@ class GdbRun:
 
     @property
     def running(self) -> bool:
-        """Whether the guest runs."""
+        """Whether the guest runs, as far as gdb has said up to now."""
+        self._gdb.await_stop(self._gdb.stops, 0)
         return self._gdb.running
 
     def check(self) -> None:
         """Raise PtliveError if the guest cannot be asked now: it runs, or gdb or QEMU is lost."""
-        self._gdb.check()
-        if self._gdb.running:
+        if self.running:
             raise PtliveError("the guest runs: wait for it to stop, or interrupt it")
 
     @property
@@ -154,12 +154,7 @@ class GdbRun:
     def interrupt(self) -> None:
         """Stop the guest if it runs."""
         self._gdb.check()
-        if not self._gdb.running:
-            return
-        stops = self._gdb.stops
-        self._gdb.batch(["-exec-interrupt"])
-        if not self._gdb.await_stop(stops, _INTERRUPT_SECONDS):
-            raise PtliveError("the guest does not stop")
+        self._gdb.interrupt(_INTERRUPT_SECONDS)
 
     @property
     def stops(self) -> int:

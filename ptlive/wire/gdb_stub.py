@@ -232,14 +232,14 @@ class GdbStub:
                 raise PtliveError(f"gdb sets no breakpoint at {address:#x}: {reply.error}")
         stops = self.gdb.stops
         try:
-            self.gdb.batch(["-exec-continue"])
+            [reply] = self.gdb.batch(["-exec-continue"])
+            if reply.error is not None:
+                raise PtliveError(f"gdb does not let the guest run: {reply.error}")
             arrived = self.gdb.await_stop(stops, seconds)
         finally:
-            if self.gdb.stops == stops and not self.gdb.failed:
-                self.gdb.batch(["-exec-interrupt"])
-                if not self.gdb.await_stop(stops, _STEP_PATIENCE):
-                    raise PtliveError("the guest does not stop again")
-            self.gdb.batch(["-break-delete"])
+            if not self.gdb.failed:
+                self.gdb.interrupt(_STEP_PATIENCE)
+                self.gdb.batch(["-break-delete"])
         return arrived
 
     def monitor(self, command: str) -> str:

@@ -17,6 +17,7 @@ import pytest
 import ptlive
 from ptlive.guests import recipe
 from ptlive.wire.qmp import Qmp
+from tests.interruption import for_ever, interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -203,6 +204,43 @@ def test_ctrl_c_stops_the_guest_and_the_session_goes_on(parked: Guest) -> None:
         assert not session.running
         assert session.evaluate("$rip") == session.registers()["rip"]
     assert status(parked) == "running"
+
+
+def test_a_guest_stops_whose_breakpoint_is_hit_all_the_time(parked: Guest) -> None:
+    """QEMU drops what asks it to stop while gdb looks at the condition of a breakpoint."""
+    with ptlive.Session(parked.gdb) as session:
+        session.breakpoint(session.evaluate("$rip"), condition="$rsp == 0")
+        for _ in range(3):
+            with pytest.raises(ptlive.PtliveError, match="nothing stopped the guest within"):
+                session.continue_(timeout=0.2)
+
+
+def test_ctrl_c_while_gdb_lets_the_guest_run_loses_nothing(parked: Guest) -> None:
+    def run_and_stop() -> None:
+        session.resume()
+        session.interrupt()
+
+    with ptlive.Session(parked.gdb) as session:
+        for delay in (0.0, 0.001, 0.002, 0.005, 0.01):
+            interrupt(delay, lambda: for_ever(session.stepi))
+            assert not session.running
+            interrupt(delay, lambda: for_ever(run_and_stop))
+            session.interrupt()
+            assert session.evaluate("$rip") == session.registers()["rip"]
+    assert status(parked) == "running"
+
+
+def test_that_it_has_stopped_is_seen_without_waiting(parked: Guest) -> None:
+    with ptlive.Session(parked.gdb) as session:
+        session.breakpoint(session.evaluate("$rip"))
+        session.resume()
+        deadline = time.monotonic() + 60
+        while session.running and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert session.evaluate("$rip") == session.registers()["rip"]
+        stop = session.wait(60)
+        assert stop is not None
+        assert stop.reason == "breakpoint"
 
 
 def test_it_works_in_another_thread(parked: Guest) -> None:

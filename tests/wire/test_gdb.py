@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -120,20 +121,113 @@ def test_what_an_interruption_tore_apart_is_skipped(
     assert [reply.text for reply in gdb.console(["echo two"])] == ["two"]
 
 
+@contextmanager
+def acting(folder: Path, script: str) -> Iterator[GdbMi]:
+    """Run a gdb that does what a script of the shell says; `done` ends a command that was read."""
+    acted = folder / "gdb"
+    acted.write_text(f"""#!/bin/sh
+is() {{ read command; printf '%s^%s\\n' "${{command%%-*}}" "$1"; }}
+{script}
+""")
+    acted.chmod(0o755)
+    gdb = GdbMi(str(acted))
+    try:
+        yield gdb
+    finally:
+        gdb.kill()
+
+
+def interrupted_while_reading(gdb: GdbMi, monkeypatch: pytest.MonkeyPatch, word: bytes) -> None:
+    """Have what is read next with this word in it be lost by an interruption."""
+    read = os.read
+
+    def torn(fd: int, size: int) -> bytes:
+        data = read(fd, size)
+        if word not in data:
+            return data
+        monkeypatch.setattr(os, "read", read)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "read", torn)
+
+
 def test_a_target_runs_once_the_command_is_done(tmp_path: Path) -> None:
     """A gdb whose *running comes late, as it does when the machine is busy."""
-    slow = tmp_path / "gdb"
-    slow.write_text("""#!/bin/sh
-read command; echo "${command%%-*}^running"
+    script = """
+is running
 read command; echo '*running,thread-id="all"'
 echo '*stopped,reason="x"'; echo "${command%%-*}^done"
-""")
-    slow.chmod(0o755)
-    gdb = GdbMi(str(slow))
-    try:
+"""
+    with acting(tmp_path, script) as gdb:
         gdb.batch(["-exec-continue"])
         assert gdb.running
         gdb.batch(["-exec-interrupt"])
         assert (gdb.running, gdb.stops) == (False, 1)
-    finally:
-        gdb.kill()
+
+
+def test_a_target_is_asked_to_stop_until_it_does(tmp_path: Path) -> None:
+    """As QEMU, which drops a request that comes while gdb looks at a condition."""
+    script = """
+is running; echo '*running,thread-id="all"'
+is done; is done; is done; echo '*stopped,reason="signal-received"'
+is done
+"""
+    with acting(tmp_path, script) as gdb:
+        gdb.batch(["-exec-continue"])
+        gdb.interrupt(60)
+        assert (gdb.running, gdb.stops) == (False, 1)
+        gdb.interrupt(60)  # it stands: nothing is sent
+        assert gdb.batch(["-gdb-version"])[0].message == "done"
+
+
+def test_that_a_target_runs_is_known_whatever_was_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = """
+is running; echo '*running,thread-id="all"'
+is done; is 'error,msg="Cannot execute this command while the target is running.\\nUse the"'
+is done; echo '*stopped,reason="signal-received"'
+"""
+    with acting(tmp_path, script) as gdb:
+        interrupted_while_reading(gdb, monkeypatch, b"running")
+        with pytest.raises(KeyboardInterrupt):
+            gdb.batch(["-exec-continue"])
+        gdb.interrupt(60)
+        assert (gdb.running, gdb.stops) == (False, 1)
+
+
+def test_that_a_target_has_stopped_is_known_whatever_was_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = """
+is running; echo '*running,thread-id="all"'; sleep 0.1
+echo '*stopped,reason="breakpoint-hit",thread-id="2"'
+is done; is 'done,thread-ids={thread-id="1",thread-id="2"},current-thread-id="2"'
+is 'done,frame={addr="0x10"}'
+"""
+    with acting(tmp_path, script) as gdb:
+        gdb.batch(["-exec-continue"])
+        interrupted_while_reading(gdb, monkeypatch, b"stopped")
+        with pytest.raises(KeyboardInterrupt):
+            gdb.await_stop(0, 60)
+        assert gdb.await_stop(0, 60)
+        assert not gdb.running
+        assert gdb.last_stop == {"thread-id": "2", "frame": {"addr": "0x10"}}
+
+
+def test_what_a_target_does_after_it_was_asked_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ran when gdb was asked, and stopped before the answer was read."""
+    script = """
+is running; echo '*running,thread-id="all"'
+is done; read command
+running='error,msg="Cannot execute this command while the target is running."'
+printf '%s^%s\\n*stopped,reason="breakpoint-hit"\\n' "${command%%-*}" "$running"
+"""
+    with acting(tmp_path, script) as gdb:
+        interrupted_while_reading(gdb, monkeypatch, b"running")
+        with pytest.raises(KeyboardInterrupt):
+            gdb.batch(["-exec-continue"])
+        assert gdb.await_stop(0, 60)
+        assert not gdb.running

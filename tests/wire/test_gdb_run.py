@@ -14,10 +14,10 @@ FRAME = {"addr": "0xffffffff81000000", "func": "start", "args": []}
 
 
 def run(told: dict[str, Any], **gdb: Any) -> GdbRun:
-    def check() -> None:
-        pass
+    def await_stop(_stops: int, _patience: float) -> bool:
+        return False
 
-    made = SimpleNamespace(last_stop=told, running=False, stops=1, check=check, **gdb)
+    made = SimpleNamespace(last_stop=told, running=False, stops=1, await_stop=await_stop, **gdb)
     stub = SimpleNamespace(
         gdb=made, vcpus=lambda: (1, 2), vcpu_of=lambda thread: {"5": 2}.get(thread, 1)
     )
