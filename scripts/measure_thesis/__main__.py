@@ -29,6 +29,7 @@ def main(json_file: Path | None, page_file: Path) -> None:
     try:
         machine.check_programs()
         plot.check(page.PLOT)
+        page.check(page_file.read_text())
         with Console(stderr=True).status("") as status:
             figures = measure(status.update)
         text = page.filled(page_file.read_text(), figures)
@@ -55,4 +56,5 @@ def _write(file: Path, text: str) -> None:
         raise PtliveError(f"cannot write {file}: {error.strerror}") from error
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -61,6 +61,8 @@ def compile_one(tree: Tree, source: Path, compiler: Compiler, out: Path, *more: 
     graph = ["-fcallgraph-info=su"] if compiler.program == "gcc" and source.suffix == ".c" else []
     options = [*flags(tree.levels, "CFLAGS"), *flags(tree.levels, "bare_flags"), *compiler.options]
     place = ["-I", str(tree.folder), "-I", str(_MENU)]
+    # What BUG_ON() says holds the file's name: it must not be as long as the path to us.
+    place.append(f"-fmacro-prefix-map={tree.folder}/=")
     command = [compiler.program, *options, *graph, *place, *map(str, more)]
     run([*command, "-c", "-o", str(target), str(source)], tree.folder)
     return target

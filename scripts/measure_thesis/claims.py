@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from scripts.measure_thesis import proofs
+from scripts.measure_thesis.counts import Count
 from scripts.measure_thesis.figures import rows
 from scripts.measure_thesis.objects import RECURSIVE
 from scripts.measure_thesis.sources import COMPAT, LEVELS, OPERATIONS, WAYS
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     Figure = Callable[[dict[str, Any], str], str]
+
+_COMPLEXITY = itemgetter(3)  # of a function, as JSON has it
 
 
 def claims(figures: dict[str, Any]) -> str:
@@ -39,7 +43,12 @@ def _rows(figures: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
         "functions of the five operations, shared helpers apart",
         _own,
     )
-    yield both("The code is repetitive", "lines of code, helpers and all", _lines)
+    yield both(
+        '... "repetitive code"',
+        "lines of code, helpers and all; of these, what another level's function has too, "
+        "but for the names",
+        _lines,
+    )
     yield proof(
         "Both ways do the same",
         "random operations: tables, answers and flushes are equal bit by bit, and a model's",
@@ -55,8 +64,13 @@ def _rows(figures: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
     )
     yield one(
         'It would "become somewhat more complex"',
-        "cyclomatic complexity: the one function, and the worst of the cascades; the sum of all",
+        "cyclomatic complexity: the one function; the worst of unmap's cascade, and of all",
         _complexity(figures),
+    )
+    yield both(
+        '"And, presumably, the resulting code would be cleaner"',
+        "the complexity of all functions together, and how many there are",
+        _sum,
     )
     yield both(
         'Recursion eats stack, but is "strictly bounded"',
@@ -103,7 +117,13 @@ def _rows(figures: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
     yield both(
         '"Would this change be worth it?" What it costs is not in the article',
         "instructions for each of 4096 pages of 4K side by side",
-        _instructions,
+        lambda figures, way: _each(rows(figures, way, 5)),
+    )
+    more = figures["experiments"][-1]
+    yield one(
+        "... and could cost, the same text compiled for each level and operation",
+        "the same, and bytes of code",
+        f"{_each([Count(*row) for row in more['rows']])}; {more['bytes']:,} bytes",
     )
 
 
@@ -113,7 +133,8 @@ def _own(figures: dict[str, Any], way: str) -> str:
 
 
 def _lines(figures: dict[str, Any], way: str) -> str:
-    return str(sum(part["lines"] for part in figures["source"][way]["5"].values()))
+    lines = sum(part["lines"] for part in figures["source"][way]["5"].values())
+    return f"{lines:,}, {figures['repeated'][way]} of them"
 
 
 def _bytes(figures: dict[str, Any], way: str) -> str:
@@ -127,14 +148,19 @@ def _recursion(figures: dict[str, Any], way: str) -> str:
 
 
 def _complexity(figures: dict[str, Any]) -> str:
-    old, new = (
-        [f for part in figures["source"][way]["5"].values() for f in part["functions"]]
-        for way in WAYS
-    )
-    walk = next(function for function in new if function[0] == RECURSIVE)
-    worst = max(old, key=lambda function: function[3])
-    sums = [sum(function[3] for function in every) for every in (old, new)]
-    return f"`{RECURSIVE}` {walk[3]}, `{worst[0]}` {worst[3]}; old {sums[0]}, new {sums[1]}"
+    walk = next(one for one in _functions(figures, "new") if one[0] == RECURSIVE)
+    cascade = figures["source"]["old"]["5"]["unmap"]["functions"]
+    worst = (max(every, key=_COMPLEXITY) for every in (cascade, _functions(figures, "old")))
+    return ", ".join(f"`{one[0]}` {_COMPLEXITY(one)}" for one in (walk, *worst))
+
+
+def _sum(figures: dict[str, Any], way: str) -> str:
+    every = _functions(figures, way)
+    return f"{sum(map(_COMPLEXITY, every))} in {len(every)}"
+
+
+def _functions(figures: dict[str, Any], way: str) -> list[list[Any]]:
+    return [one for part in figures["source"][way]["5"].values() for one in part["functions"]]
 
 
 def _stack(figures: dict[str, Any], way: str) -> str:
@@ -175,7 +201,7 @@ def _six(figures: dict[str, Any], way: str) -> str:
     return f"+{one['added']} -{one['removed']}, {len(one['functions'])} functions"
 
 
-def _instructions(figures: dict[str, Any], way: str) -> str:
-    found = {r.operation: r for r in rows(figures, way, 5) if r[1:3] == ("length", 4096)}
+def _each(counted: list[Count]) -> str:
+    found = {r.operation: r for r in counted if r[1:3] == ("length", 4096)}
     each = (f"{op} {found[op].instructions / found[op].leaves:.0f}" for op in OPERATIONS)
     return ", ".join(each)

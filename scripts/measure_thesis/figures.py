@@ -10,11 +10,12 @@ from ptlive.errors import PtliveError
 from scripts.benchmark import machine
 from scripts.measure_thesis import (
     compilers,
-    leaf_loop,
+    experiments,
     objects,
     patches,
     proofs,
     ptlive_side,
+    repetition,
     sources,
     special,
 )
@@ -58,6 +59,7 @@ def measure(say: Callable[[str], None]) -> dict[str, Any]:
         }
         say("sources")
         figures["source"] = _each(lambda way, tree: sources.measured(tree, way), trees)
+        figures["repeated"] = {way: repetition.repeated(trees[5], way) for way in WAYS}
         figures["special"] = _each(_special, trees, (*WAYS, COMPAT))
         figures["six"] = {way: patches.measured(way, trees[5], trees[6]) for way in WAYS}
         compat = sorted((sources.PAGETABLES / COMPAT).glob("*.c"))
@@ -75,8 +77,8 @@ def measure(say: Callable[[str], None]) -> dict[str, Any]:
                 say(f"counting: {way}, {levels} levels")
                 counted = _counted(tree, way, scratch / f"count-{way}-{levels}")
                 figures.setdefault("counts", {}).setdefault(way, {})[str(levels)] = counted
-        say("the loop for the last level")
-        figures["leaf_loop"] = leaf_loop.measured(scratch)
+        say("experiments")
+        figures["experiments"] = list(experiments.measured(scratch))
         say("compilers")
         figures["compilers"] = compilers.compared(trees[5], scratch)
         figures["proofs"] = list(_proofs(say))

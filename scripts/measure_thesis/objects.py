@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 _FRAME = re.compile(r'title: "([^"]+)" label: "[^"]*\\n(\d+) bytes \([a-z,]+\)"')
 _EDGE = re.compile(r'edge: \{ sourcename: "([^"]+)" targetname: "([^"]+)"')
 _INDIRECT = "__indirect_call"
+# What a walk's caller looks with (guest/by_old_names.h, by_new_names.h).
+_LOOKS = ("count_pte", "count_pmd", "count_pud", "count_leaf")
+# Does not return; what a machine says then is no way's.
+_END = "bug"
 #: The one function that calls itself, and it is the new way's (figures.py checks both).
 RECURSIVE = "pt_walk"
 
@@ -46,6 +50,7 @@ def measured(tree: Tree, way: str, compiler: Compiler, out: Path) -> dict[str, A
             "functions": kept_functions(objects),
         }
         for name, objects in compile_way(tree, way, compiler, out).items()
+        if objects
     }
 
 
@@ -70,8 +75,9 @@ class Calls:
 
         operation: whose steps are called by pointer; those of the walk are its caller's
         """
-        files = [f"/{operation}.c:"] + ["/count.c:count_"] * (operation == "walk")
-        steps = {step for step in self.frame if any(file in step for file in files)} - {name}
+        looks = tuple(f"/count.c:{look}" for look in _LOOKS) if operation == "walk" else ()
+        own = f"/{operation}.c:"
+        steps = {step for step in self.frame if own in step or step.endswith(looks)} - {name}
         return self._deepest(name, {RECURSIVE: levels, **dict.fromkeys(steps, 1)}, steps)
 
     def _deepest(self, name: str, left: dict[str, int], steps: set[str]) -> int:
@@ -79,7 +85,7 @@ class Calls:
             if not left[name]:
                 return 0
             left = {**left, name: left[name] - 1}
-        called = self._calls.get(name, set())
+        called = self._calls.get(name, set()) if name != _END else set()
         if _INDIRECT in called:
             called = called - {_INDIRECT} | steps
         below = [self._deepest(one, left, steps) for one in called]

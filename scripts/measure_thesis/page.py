@@ -16,15 +16,20 @@ FIGURES = PAGETABLES / "thesis.json"
 _BLOCK = re.compile(r"(<!-- thesis: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
+def check(page: str) -> None:
+    """See that all blocks of the page can be made, before any is. Raises PtliveError."""
+    for _, name, _ in _BLOCK.findall(page):
+        if name not in BLOCKS:
+            raise PtliveError(f"the page asks for '{name}'; there are {', '.join(BLOCKS)}")
+
+
 def filled(page: str, figures: dict[str, Any]) -> str:
     """Return the page with all its blocks made from the figures. Raises PtliveError."""
 
     def block(found: re.Match[str]) -> str:
-        make = BLOCKS.get(found[2])
-        if make is None:
-            raise PtliveError(f"the page asks for '{found[2]}'; there are {', '.join(BLOCKS)}")
-        return f"{found[1]}\n{make(figures)}\n\n{found[3]}"
+        return f"{found[1]}\n{BLOCKS[found[2]](figures)}\n\n{found[3]}"
 
+    check(page)
     return _BLOCK.sub(block, page)
 
 
@@ -36,7 +41,7 @@ BLOCKS = {
     "objects": tables.objects,
     "instructions": tables.instructions,
     "levels": tables.levels,
-    "leaf_loop": tables.leaf_loop,
+    "experiments": tables.experiments,
     "stack": tables.stack,
     "compilers": tables.compilers,
     "special": tables.special_counts,

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scripts.measure_thesis.leaf_loop import changed_lines
 from scripts.measure_thesis.sources import PAGETABLES, Tree, functions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+
+def changed_lines(patch: Sequence[str], sign: str) -> int:
+    """Count the lines that a patch brings (+) or takes (-)."""
+    return sum(line.startswith(sign) and not line.startswith(sign * 3) for line in patch)
 
 
 def measured(way: str, five: Tree, six: Tree) -> dict[str, Any]:

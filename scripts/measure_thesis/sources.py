@@ -77,9 +77,13 @@ def trees(scratch: Path) -> list[Tree]:
 
 def code_lines(file: Path) -> int:
     """Count the lines of C that have more on them than comments."""
+    return sum(bool(line.strip()) for line in without_comments(file).splitlines())
+
+
+def without_comments(file: Path) -> str:
+    """Return the text of C, its lines where they were."""
     text = file.read_text()
-    bare = re.sub(r"/\*.*?\*/", lambda found: "\n" * found[0].count("\n"), text, flags=re.DOTALL)
-    return sum(bool(line.strip()) for line in bare.splitlines())
+    return re.sub(r"/\*.*?\*/", lambda found: "\n" * found[0].count("\n"), text, flags=re.DOTALL)
 
 
 def functions(files: Iterable[Path]) -> Iterator[Function]:
@@ -106,10 +110,11 @@ def measured(tree: Tree, way: str) -> dict[str, Any]:
 
 
 def digest() -> str:
-    """Return what all sources that are measured are known by."""
+    """Return what all sources are known by that are measured, or measure."""
     known = hashlib.sha256()
-    for file in sorted(PAGETABLES.rglob("*")):
-        part = file.relative_to(PAGETABLES)
-        if file.suffix in (".c", ".h", ".patch") and part.parts[0] != "build":
-            known.update(f"{part}\n".encode() + file.read_bytes())
+    for folder in (PAGETABLES, Path(__file__).parent):
+        for file in sorted(folder.rglob("*")):
+            part = file.relative_to(folder)
+            if file.suffix in (".c", ".h", ".S", ".patch") and part.parts[0] != "build":
+                known.update(f"{part}\n".encode() + file.read_bytes())
     return known.hexdigest()

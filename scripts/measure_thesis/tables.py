@@ -181,22 +181,22 @@ def stack(figures: dict[str, Any]) -> str:
     return table(["", *(f"{way}, {number}" for way in WAYS for number in LEVELS)], body)
 
 
-def leaf_loop(figures: dict[str, Any]) -> str:
-    """Return what a loop of its own for the last level brings."""
-    loop = figures["leaf_loop"]
-    counted = {
-        "old": rows(figures, "old", 5),
-        "new": rows(figures, "new", 5),
-        f"new, with the loop (+{loop['added']} -{loop['removed']} lines)": [
-            Count(*row) for row in loop["rows"]
-        ],
-    }
+def experiments(figures: dict[str, Any]) -> str:
+    """Return what a page costs as it is, and with the experiments."""
+    found = [(way, rows(figures, way, 5), _bytes(figures, way)) for way in WAYS]
+    for one in figures["experiments"]:
+        named = f"new, {one['name']} (+{one['added']} -{one['removed']} lines)"
+        found.append((named, [Count(*row) for row in one["rows"]], one["bytes"]))
     body = []
-    for name, found in counted.items():
-        many = {r.operation: r.instructions for r in found if r[1:3] == ("length", MANY)}
+    for name, counted, size in found:
+        many = {r.operation: r.instructions for r in counted if r[1:3] == ("length", MANY)}
         cells = [f"{many[operation] / MANY:.1f}" for operation in OPERATIONS]
-        body.append([name, *cells, max(row.stack for row in found)])
-    return table(["", *OPERATIONS, "most stack"], body)
+        body.append([name, *cells, max(row.stack for row in counted), size])
+    return table(["", *OPERATIONS, "most stack", "bytes of code"], body)
+
+
+def _bytes(figures: dict[str, Any], way: str) -> int:
+    return sum(part["bytes"] for part in figures["objects"][way]["5"].values())
 
 
 def compilers(figures: dict[str, Any]) -> str:
