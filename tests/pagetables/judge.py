@@ -191,7 +191,9 @@ class Judge:
             for va, page in before.items()
             if replaced and va < command.end and va + (1 << page.shift) > command.start
         }
-        self._frees(command, result)
+        emptied = 1 - command.space if command.op == m.COPY else command.space
+        if emptied == self.active:
+            frees(result.events)
         flushed = [value for what, value in result.events if what == m.FLUSH_ONE]
         everything = any(what == m.FLUSH_ALL for what, _ in result.events)
         dropped = {page for page in map(_Within(before), flushed) if page is not None}
@@ -201,17 +203,6 @@ class Judge:
         assert dropped <= changed | again, (
             f"flushed for nothing: {sorted(map(hex, dropped - changed - again))}"
         )
-
-    def _frees(self, command: Command, result: Result) -> None:
-        """Hold the order: the MMU forgets a table before its frame may be used again."""
-        emptied = 1 - command.space if command.op == m.COPY else command.space
-        kinds = [what for what, _ in result.events]
-        flushes = [at for at, what in enumerate(kinds) if what in (m.FLUSH_ONE, m.FLUSH_ALL)]
-        made = {value for what, value in result.events if what == m.TABLE_ALLOC}
-        for at, (what, table) in enumerate(result.events):
-            if emptied == self.active and what == m.TABLE_FREE and table not in made:
-                assert flushes, f"the table at {table:#x} was free before it was flushed"
-                assert flushes[0] < at, f"the table at {table:#x} was free before it was flushed"
 
     def _differs(self, va: int, page: Page) -> bool:
         """Tell whether a page that is no longer as it was is translated otherwise somewhere."""
@@ -238,6 +229,25 @@ class Judge:
         for va, of in page.items():
             bits = (0x20 | (0x40 if write else 0)) if not write or of.flags & 2 else 0
             space.pages[va] = of._replace(flags=of.flags | bits)
+
+
+def frees(events: Sequence[tuple[int, int]]) -> None:
+    """Hold the order: the MMU forgets a table before its frame may be used again.
+
+    So a flush comes right before tables are free, and it is not that of a split, which comes right
+    after the split's own table and was before anything else was taken out.
+    """
+    kinds = [what for what, _ in events]
+    made = {value for what, value in events if what == m.TABLE_ALLOC}
+    for at, (what, table) in enumerate(events):
+        if what != m.TABLE_FREE or table in made:
+            continue
+        before = at
+        while before and kinds[before] == m.TABLE_FREE:
+            before -= 1
+        of_a_split = before > 0 and kinds[before - 1] == m.TABLE_ALLOC
+        flushed = kinds[before] in (m.FLUSH_ONE, m.FLUSH_ALL) and not of_a_split
+        assert flushed, f"the table at {table:#x} was free before it was flushed"
 
 
 class _Within:

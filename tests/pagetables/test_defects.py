@@ -43,6 +43,7 @@ DEFECTS = (
     Defect("new/remap.c", "		pt_unmap(&tlb, addr, end);", "		(void)0;"),
     Defect("new/protect.c", "~_PAGE_PROT_MASK", "~(_PAGE_PROT_MASK | _PAGE_DIRTY)"),
     Defect("mm/mmu_gather.c", "	if (!tlb->pages)\n", "	if (false)\n"),
+    Defect("mm/mmu_gather.c", "	tlb->tables = __pa(table);\n", "	table_free(table);\n"),
 )
 
 
