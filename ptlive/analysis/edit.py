@@ -21,14 +21,14 @@ from ptlive.paging.new_entries import resized, with_page
 from ptlive.paging.operations import Made, Protect, Put, Split, Unmap, changes, new_table
 from ptlive.paging.overlay import Overlay
 from ptlive.paging.paths import Paths, holes, leaves
-from ptlive.paging.translate import translate
+from ptlive.paging.translate import NOT_TRANSLATED, translate
 from ptlive.paging.walk import walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from ptlive.analysis.edit_frames import Frames
-    from ptlive.arrays import U64, Memory
+    from ptlive.arrays import U8, U64, Bool, Index, Memory
     from ptlive.paging.format import Format
     from ptlive.paging.graph import Graph
     from ptlive.paging.translate import Translations
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 # So many entries are given new frames at most: 4G of base pages. More is a mistake of the range.
 LIMIT = 1 << 20
+_FRAME = ~np.uint64((1 << 12) - 1)
 
 
 @dataclass
@@ -80,10 +81,10 @@ class Edit:
         their flags and their size of where nothing is mapped
         """
         self._cut()
+        if like is not None:
+            self._fill_like(like, bits)
         if bits is not None:
             self._split(bits)
-        if like is not None:
-            self._fill(lambda va: self._translate(np.full_like(va, like)), moved=True)
         pages = _few(leaves(self.graph(), LIMIT + 1), "pages")
         covered = int(pages.last_va[-1] - pages.va[0]) + 1 if len(pages) else 0
         if covered != self.last_va - self.va + 1 or _sum(pages) != covered:
@@ -97,6 +98,10 @@ class Edit:
         there = _few(leaves(self.graph(), 1), "pages")
         if len(there):
             raise PtliveError(f"{int(there.va[0]):#x} is mapped there already: unmap it first")
+        # What is copied from may lie in memory that is named for new tables.
+        floors = walk(self.fmt, memory, root.reshape(1, -1)).floors
+        used = np.unique(np.concatenate([f.nodes.table for f in floors]) & _FRAME)
+        self.frames.tables = {*self.frames.tables, *used.tolist()}
         self._fill(lambda va: translate(self.fmt, memory, root, va), moved=False)
 
     def graph(self) -> Graph:
@@ -120,16 +125,28 @@ class Edit:
             if not some:
                 continue
             address = np.unique(np.concatenate([write.address for write in some]))
-            own = np.zeros(address.size, dtype=np.bool_)
-            for one in self.made:
-                size = np.uint64(one.entries.size * self.fmt.level(one.lvl).entry_size)
-                own |= address - np.uint64(one.table) < size
-            address = address[~own]
+            address = address[~self._in_made(address)]
             old, new = (self._read(memory, lvl, address) for memory in (self.below, self.memory))
             differ = old != new
             if differ.any():
                 found.append(Write(lvl, address[differ], old[differ], new[differ]))
         return found
+
+    def _in_made(self, address: U64) -> Bool:
+        """Tell which entries stand in new tables."""
+        if not self.made:
+            return np.zeros(address.size, dtype=np.bool_)
+        first, size = np.array(
+            sorted(
+                (one.table, one.entries.size * self.fmt.level(one.lvl).entry_size)
+                for one in self.made
+            ),
+            dtype=np.uint64,
+        ).T
+        # The last that begins before; below the first, the difference wraps around.
+        at = np.maximum(np.searchsorted(first, address, side="right"), 1) - 1
+        inside: Bool = address - first[at] < size[at]
+        return inside
 
     def tables(self) -> list[Made]:
         """Return the new tables as they would be at the end."""
@@ -164,10 +181,12 @@ class Edit:
     def _check(self, lvl: int, old: U64, new: U64) -> None:
         """Raise PtliveError if a good entry would become one with reserved bits."""
         level = self.fmt.level(lvl)
-        for one in np.unique(new[self.fmt.present(new) & (new != old)]).tolist():
-            if fields.classify(self.fmt, lvl, one) is Kind.MALFORMED:
-                why = fields.why_malformed(self.fmt, lvl, one)
-                raise PtliveError(f"a {level.spec} of {one:#x} would be made, which {why}")
+        made = new[self.fmt.present(new) & (new != old)]
+        leaf = level.leaf(made)
+        wrong = level.malformed(made, leaf) | (~leaf & np.bool_(lvl == 1))
+        for one in made[wrong][:1].tolist():
+            why = fields.why_malformed(self.fmt, lvl, one)
+            raise PtliveError(f"a {level.spec} of {one:#x} would be made, which {why}")
 
     def _cut(self) -> None:
         """Split the pages that are only partly in range."""
@@ -186,8 +205,22 @@ class Edit:
         self.memory.write(at, one.entries, self.fmt.level(one.lvl).entry)
         self.made.append(one)
 
-    def _translate(self, va: U64) -> Translations:
-        return translate(self.fmt, self.memory, self.root, va)
+    def _fill_like(self, like: int, bits: int | None) -> None:
+        """Map what is not mapped as the page at an address is, in pages of at most 2**bits."""
+
+        def source(va: U64) -> Translations:
+            return translate(self.fmt, self.memory, self.root, np.full_like(va, like))
+
+        page = source(u64(like))
+        if not page.mapped[0]:
+            raise PtliveError(f"--like {like:#x}: nothing is mapped there")
+        empty = _few(holes(self.graph(), LIMIT + 1), "entries")
+        last, first = np.uint64(self.last_va), np.uint64(self.va)
+        span = np.minimum(empty.last_va, last) - np.maximum(empty.va, first) + np.uint64(1)
+        size = int(page.page_bits[0]) if bits is None else min(int(page.page_bits[0]), bits)
+        if int(span.sum()) >> size > LIMIT:
+            raise PtliveError(f"the range has more than {LIMIT:,} pages of this size")
+        self._fill(source, moved=True)
 
     def _fill(self, source: Callable[[U64], Translations], *, moved: bool) -> None:
         """Map what is not mapped as the source is mapped, one level at a time.
@@ -198,43 +231,44 @@ class Edit:
             every = _few(holes(self.graph(), LIMIT + 1), "entries")
             empty = every.take(np.flatnonzero(every.kind == Kind.ABSENT))
             found = source(np.maximum(empty.va, np.uint64(self.va)))
-            made = len(self.made)
-            pages: dict[int, int] = {}
-            tables: dict[int, int] = {}
-            for row in range(len(empty)):
-                value = self._like(empty, row, found, moved=moved)
-                if value is not None:
-                    (pages if len(self.made) == made else tables)[row] = value
-                made = len(self.made)
+            whole = (empty.va >= np.uint64(self.va)) & (empty.last_va <= np.uint64(self.last_va))
+            page = found.mapped & whole & (empty.lvl <= found.lvl)
+            # The source has a table in this place, or a page that is only partly in range.
+            table = (empty.lvl > found.lvl) & (found.kind != NOT_TRANSLATED)
+            table |= found.mapped & ~page
             # An empty table changes nothing, from wherever it is reached.
-            for some, seen in ((tables, False), (pages, True)):
-                if some:
-                    rows = empty.take(np.array(list(some)))
-                    self._put(rows, np.array(list(some.values()), dtype=np.uint64), seen=seen)
-            if not tables:
+            rows = np.flatnonzero(table)
+            if rows.size:
+                self._put(empty.take(rows), self._tables(empty, found, rows), seen=False)
+            at = np.flatnonzero(page)
+            if at.size:
+                self._put(empty.take(at), self._pages(empty.lvl[at], found.take(at), moved=moved))
+            if not rows.size:
                 return
 
-    def _like(self, empty: Paths, row: int, found: Translations, *, moved: bool) -> int | None:
-        """Return what an absent entry becomes, to be as the source's; None to stay absent."""
-        lvl, kind = int(empty.lvl[row]), int(found.kind[row])
-        if kind != Kind.LEAF:
-            path = {step.lvl: int(step.entry[at]) for step, at in found.path(row)}
-            if lvl not in path or lvl <= int(found.lvl[row]):
-                return None
-            return self._table(lvl, path[lvl])
-        size = int(found.lvl[row])
-        whole = self.va <= int(empty.va[row]) and int(empty.last_va[row]) <= self.last_va
-        if lvl > size:
-            path = {step.lvl: int(step.entry[at]) for step, at in found.path(row)}
-            return self._table(lvl, path[lvl])
-        if not whole:
-            return self._table(lvl, None)
-        entry = found.entry[row : row + 1]
-        if lvl < size:
-            entry = resized(self.fmt, size, lvl, entry)
-        if moved:
-            return int(entry[0])
-        return int(with_page(self.fmt, lvl, entry, found.pa[row : row + 1])[0])
+    def _pages(self, lvl: U8, found: Translations, *, moved: bool) -> U64:
+        """Return what absent entries of these levels become, to map what the source maps."""
+        value = np.zeros(lvl.size, dtype=np.uint64)
+        for to, size in sorted(set(zip(lvl.tolist(), found.lvl.tolist(), strict=True))):
+            here = (lvl == to) & (found.lvl == size)
+            entry = found.entry[here]
+            if to < size:
+                entry = resized(self.fmt, size, to, entry)
+            value[here] = entry if moved else with_page(self.fmt, to, entry, found.pa[here])
+        return value
+
+    def _tables(self, empty: Paths, found: Translations, rows: Index) -> U64:
+        """Return what absent entries become, to refer to new tables as the source's do."""
+        above = {
+            step.lvl: dict(zip(step.row.tolist(), step.entry.tolist(), strict=True))
+            for step in found.steps
+        }
+        lower = (empty.lvl > found.lvl).tolist()
+        made = [
+            self._table(lvl, above[lvl][row] if lower[row] else None)
+            for row, lvl in zip(rows.tolist(), empty.lvl[rows].tolist(), strict=True)
+        ]
+        return np.array(made, dtype=np.uint64)
 
     def _table(self, lvl: int, like: int | None) -> int:
         """Make an empty table below an entry of this level; return the entry."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ptlive.errors import PtliveError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
 _FRAME = 1 << 12
 
@@ -19,7 +19,8 @@ class Frames:
 
     named: ranges, ends included, in the order in which they are used; elsewhere: ranges of
     any memory, where tables are put only in order to count how many are needed; tables:
-    frames of 4K where tables are already
+    frames of 4K where tables are already; taken, missing: address to size of each table,
+    and of those that are elsewhere
     """
 
     named: Sequence[tuple[int, int]]
@@ -27,24 +28,16 @@ class Frames:
     tables: Collection[int] = ()
     taken: dict[int, int] = field(default_factory=dict)
     missing: dict[int, int] = field(default_factory=dict)
+    _places: dict[int, Iterator[tuple[int, bool]]] = field(default_factory=dict)
 
     def take(self, size: int) -> int:
-        """Return where a table of `size` bytes shall be."""
-        for first, last in self.named:
-            at = -(-first // size) * size
-            while at + size - 1 <= last:
-                if self._free(at, size):
-                    self.taken[at] = size
-                    return at
-                at += size
-        for first, last in self.elsewhere:
-            at = (last + 1) // size * size - size
-            while at >= first:
-                if self._free(at, size):
-                    self.taken[at] = size
+        """Return where a table of `size` bytes, a power of two, shall be; none is taken twice."""
+        for at, named in self._places.setdefault(size, self._looked_through(size)):
+            if self._free(at, size):
+                self.taken[at] = size
+                if not named:
                     self.missing[at] = size
-                    return at
-                at -= size
+                return at
         raise PtliveError(self._wanted(size))
 
     def check(self) -> None:
@@ -62,17 +55,21 @@ class Frames:
             "proves nothing"
         )
 
-    def _free(self, at: int, size: int) -> bool:
-        frames = range(at & -_FRAME, at + size, _FRAME)
-        if any(frame in self.tables for frame in frames):
-            return False
-        return not any(
-            other < at + size and at < other + bytes_ for other, bytes_ in self._near(at, size)
-        )
+    def _looked_through(self, size: int) -> Iterator[tuple[int, bool]]:
+        """Yield each place where such a table could be, once, and whether somebody named it."""
+        for first, last in self.named:
+            for at in range(-(-first // size) * size, last - size + 2, size):
+                yield at, True
+        for first, last in self.elsewhere:
+            for at in range((last + 1) // size * size - size, first - 1, -size):
+                yield at, False
 
-    def _near(self, at: int, size: int) -> list[tuple[int, int]]:
-        found = self.taken.get(at)
-        if found is not None:
-            return [(at, found)]
-        # Tables of other sizes are few, and only some formats have them.
-        return [one for one in self.taken.items() if one[1] != size]
+    def _free(self, at: int, size: int) -> bool:
+        if any(frame in self.tables for frame in range(at & -_FRAME, at + size, _FRAME)):
+            return False
+        # Each table is aligned to its size: so few places are to be asked for, of few sizes.
+        return not any(
+            self.taken.get(place) == other
+            for other in {*self._places}
+            for place in range(at & -other, at + size, other)
+        )

@@ -6,6 +6,7 @@ What the tables say before and after is read by the tests' own scalar walks.
 from __future__ import annotations
 
 from bisect import bisect_right
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -178,6 +179,8 @@ class _Without:
 def test_operations_on_the_mock_format(ram: PlainRam, operation: str, data: st.DataObject) -> None:
     ram, free = roomy(ram)
     before = of_mock(ram)
+    # What some entries of a group say is no model's business if another of its places says less.
+    assume(all(one.last_va < other.va for one, other in pairwise(before.pages)))
     va, last_va = ranges(before, data, 1 << 12)
     edit = edit_of(MOCK, ram, u64(*ROOTS), va, last_va, free)
     image = ram.data.copy()
@@ -353,3 +356,54 @@ def test_new_tables_are_where_somebody_says() -> None:
         free[0],
         free[0] + 2 * FRAME,
     ]
+
+
+def test_a_place_for_a_table_overlaps_none_of_another_size() -> None:
+    frames = Frames([(0x10000, 0x2FFFF)], tables=frozenset([0x11000]))
+    sizes = [0x20, 0x10000, 0x1000, 0x20, 0x1000, 0x20]
+    taken = [frames.take(size) for size in sizes]
+    assert taken == [0x10000, 0x20000, 0x12000, 0x10020, 0x13000, 0x10040]
+    with pytest.raises(PtliveError, match=r"needs 6 new tables .* room for 6"):
+        frames.take(0x10000)
+
+
+def test_what_is_copied_keeps_its_tables_though_they_are_named_as_free() -> None:
+    built, _ = rich()
+    other = built.table()
+    everything = (built.root, built.root + 96 * FRAME - 1)
+    edit = edit_of(built.fmt, built.ram, u64(other), TOP, TOP + 0xFFFF, everything)
+    edit.frames.tables = frozenset([other])
+    edit.copy(built.ram, built.roots)
+    assert min(one.table for one in edit.tables()) >= built.free
+    source = model_of(built)
+    apply(edit, built.ram)
+    assert model_of(built).pages == source.pages
+    copied = of_case(Case(_machine(5), built.ram, other))
+    assert [page for page in source.pages if page.va < TOP + (1 << 20)] == copied.pages
+
+
+def test_a_hole_is_filled_in_pages_of_at_most_the_size_that_is_asked() -> None:
+    built, free = rich()
+    edit = edit_of(built.fmt, built.ram, built.roots, 8 << 20, (10 << 20) - 1, free)
+    edit.remap(0x8000_1000, 12, like=TOP + (4 << 20))
+    apply(edit, built.ram)
+    pages = [page for page in model_of(built).pages if page.va < TOP]
+    assert pages == [
+        Page(va, va + 0xFFF, 0x8000_1000 + va - (8 << 20), (True, True, True))
+        for va in range(8 << 20, 10 << 20, FRAME)
+    ]
+
+
+def test_a_range_of_too_many_pages_is_refused_before_any_is_made() -> None:
+    built, free = rich()
+    edit = edit_of(built.fmt, built.ram, built.roots, 0, (1 << 46) - 1, free)
+    with pytest.raises(PtliveError, match=r"more than 1,048,576 pages"):
+        edit.remap(0, like=TOP)
+    assert edit.tables() == []
+
+
+def test_flags_of_what_is_not_mapped_are_no_flags() -> None:
+    built, free = rich()
+    edit = edit_of(built.fmt, built.ram, built.roots, 0, 0xFFF, free)
+    with pytest.raises(PtliveError, match=r"--like 0x5000: nothing is mapped there"):
+        edit.remap(0, like=0x5000)
