@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ptlive.errors import PtliveError
+from ptlive.paging import control
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping
@@ -44,6 +45,9 @@ def system_of(
     # So that a command that wants no profile does not pay for it.
     from ptlive.analysis.systems import detect, with_symbols
 
+    # What a hypervisor's tables translate are a guest's physical addresses: no system's areas.
+    if space.format.name in control.NESTED:
+        return None
     if graph is None or not graph.floors:
         last = np.array([space.format.windows[-1].last_va], dtype=np.uint64)
         graph = space.walk((last, last))

@@ -119,3 +119,9 @@ def test_commands_answer(guest: Told) -> None:
     status, text = said("verify")
     assert status == 2
     assert "oracles answer for the root that vCPU 1 uses" in text
+    # No system has areas in these addresses, also where entries know no user mode.
+    where[where.index("--format") + 1] = "ept"
+    status, text = said("map")
+    assert status == 0
+    assert "malformed: " in text
+    assert said("areas") == (0, "nothing shows what system this is\n")
