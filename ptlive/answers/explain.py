@@ -87,7 +87,7 @@ class _Explainer:
         self.target, self.space, self.asked = target, space, asked
         self.controls = space.controls
         self.registers = _registers(target, space.vcpu)
-        if not {"rax", "rsp", "r15", "eflags"} <= self.registers.keys():
+        if not {"rax", "rsp", "eflags"} <= self.registers.keys():
             raise PtliveError(
                 f"{target.address} has no general registers of vCPU {space.vcpu}: an instruction's "
                 "addresses cannot be computed"

@@ -20,7 +20,7 @@ _PCID_MASK = 0xFFF
 
 # Where QEMU keeps the vCPUs: those of -smp, and those plugged in with -device.
 _CONTAINERS = ("/machine/unattached", "/machine/peripheral", "/machine/peripheral-anon")
-_CPU_CHILD = re.compile(r"^(\S+) \(child<[^>]*-x86_64-cpu>\)", re.MULTILINE)
+_CPU_CHILD = re.compile(r"^(\S+) \(child<[^>]*-(?:x86_64|i386)-cpu>\)", re.MULTILINE)
 # A line of `info qom-tree`: what a child is called, indented by its depth, and its type.
 _QOM_LINE = re.compile(r"^( *)/(.+) \(([^()]+)\)\s*$", re.MULTILINE)
 

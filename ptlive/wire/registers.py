@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ptlive.errors import PtliveError
-from ptlive.wire.architectures import X86_64, architecture_of
+from ptlive.wire.architectures import I386_NAMES, X86_64, architecture_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,17 +34,21 @@ class Register:
 class RegisterLayout:
     """The stub's integer registers by name: general, segment, control, and bases.
 
-    `registers` may hold wider ones, which are left out. Raises PtliveError when they are
-    those of no architecture that we know.
+    `registers` may hold wider ones, which are left out. An i386's are called by the names of
+    those that they are half of. Raises PtliveError when they are those of no architecture that
+    we know.
     """
 
     def __init__(self, registers: Mapping[str, Register]) -> None:
         self.registers = {
-            name: register
+            I386_NAMES.get(name, name): register
             for name, register in registers.items()
             if register.size <= _WIDEST_INTEGER
         }
         self.architecture = architecture_of(self.registers)
+        wide = self.registers[self.architecture.pc].size
+        if self.architecture is not X86_64 and wide < _WIDEST_INTEGER:
+            raise PtliveError(f"a CPU of {8 * wide} bits is no {self.architecture.name}")
         self._apart = [name for name in self.architecture.apart if name in self.registers]
 
     @classmethod

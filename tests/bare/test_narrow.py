@@ -10,6 +10,7 @@ import pytest
 from ptlive.paging.formats import bits32, pae
 from ptlive.space import open_space
 from ptlive.target.attach import attach
+from ptlive.target.machine import QEMU
 from tests.bare.guest import Machine, built
 from tests.bare.judge import ask
 from tests.bare.x86 import Told, booted, disagreements, is_fault
@@ -25,12 +26,18 @@ OPTIONS = ("-machine", "pc,max-ram-below-4g=64M", "-m", "96M", "-cpu", "max")
 FORMATS = {"32": "32-bit", "pse": "32-bit", "pse-wp0": "32-bit", "pae": "pae", "pae-nx": "pae"}
 
 
-@pytest.fixture(scope="module", params=FORMATS)
+# The modes, and two of them on a CPU that has no others.
+GUESTS = [(mode, QEMU) for mode in FORMATS]
+GUESTS += [(mode, "qemu-system-i386") for mode in ("pse", "pae-nx")]
+
+
+@pytest.fixture(scope="module", params=GUESTS, ids=" ".join)
 def guest(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[Told]:
     built(GUEST)
     folder = tmp_path_factory.mktemp("narrow")
-    with booted("narrow", folder, *OPTIONS, "-append", request.param) as told:
-        assert told.words["mode"] == request.param
+    mode, qemu = request.param
+    with booted("narrow", folder, *OPTIONS, "-append", mode, qemu=qemu) as told:
+        assert told.words["mode"] == mode
         yield told
 
 
@@ -84,5 +91,7 @@ def test_commands_answer(guest: Told) -> None:
     assert all(
         any(int(r["va"], 16) <= va <= int(r["last_va"], 16) for r in regions) for va in mapped
     )
+    [told] = ask(guest, "explain")["roots"]
+    assert told["result"]["instruction"]["bits"] == 32
     [found] = ask(guest, "verify", "--oracle", "debug-walker")["roots"]
     assert found["result"]["disagreements"] == []

@@ -47,10 +47,10 @@ class Told:
 
 
 @contextmanager
-def booted(name: str, folder: Path, *options: str) -> Iterator[Told]:
+def booted(name: str, folder: Path, *options: str, qemu: str = QEMU) -> Iterator[Told]:
     """Boot the guest of guest/NAME and wait for the line in which it sums up."""
     log, stub = folder / "debugcon", folder / "gdb"
-    command = [QEMU, "-nodefaults", "-display", "none", "-no-reboot", "-debugcon", f"file:{log}"]
+    command = [qemu, "-nodefaults", "-display", "none", "-no-reboot", "-debugcon", f"file:{log}"]
     command += ["-kernel", str(FOLDER / name / "build" / "guest.elf")]
     command += ["-gdb", f"unix:{stub},server=on,wait=off", *options]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL)

@@ -80,6 +80,15 @@ def test_refuses_an_architecture_that_is_not_known() -> None:
         RegisterLayout({"pc": Register(0, 0, 8)})
 
 
+def test_registers_of_an_i386_have_the_names_of_those_that_they_are_half_of() -> None:
+    names = ("eax", "esp", "eip", "eflags", "cs", "cr0", "cr3", "cr4", "efer")
+    layout = RegisterLayout({name: Register(n, 4 * n, 4) for n, name in enumerate(names)})
+    assert layout.architecture.name == "x86-64"
+    values = layout.decode(b"".join(n.to_bytes(4, "little") for n in range(9)).hex())
+    assert (values["rax"], values["rsp"], values["rip"], values["cr3"]) == (0, 1, 2, 6)
+    assert not values.keys() & {"eax", "esp", "eip"}
+
+
 RISCV = {
     "pc": Register(32, 256, 8),
     "satp": Register(450, 264, 8),
@@ -96,6 +105,12 @@ def test_what_stands_apart_is_asked_for_by_its_number() -> None:
     satp = (9 << 60 | 0x80400).to_bytes(8, "little").hex()
     values = layout.decode(first, satp, "E14", "0100000000000000")
     assert values == {"pc": 0x80001234, "satp": 9 << 60 | 0x80400, "priv": 1}
+
+
+def test_refuses_a_hart_of_32_bits() -> None:
+    narrow = {name: Register(one.number, one.offset // 2, 4) for name, one in RISCV.items()}
+    with pytest.raises(PtliveError, match="a CPU of 32 bits is no riscv64"):
+        RegisterLayout(narrow)
 
 
 POWER = {
