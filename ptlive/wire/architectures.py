@@ -46,7 +46,6 @@ X86_64 = Architecture(
     "x86-64",
     frozenset({"rip", "eflags", "cs", "cr0", "cr3", "cr4", "efer"}),
     pc="rip",
-    cpu="-x86_64-cpu",
 )
 RISCV64 = Architecture(
     "riscv64",
@@ -63,7 +62,7 @@ AARCH64 = Architecture(
     # QEMU's name for SCTLR_EL1 is AArch32's, with which it shares the register.
     apart=(
         *("TTBR0_EL1", "TTBR1_EL1", "TCR_EL1", "SCTLR", "SCTLR_EL1", "ID_AA64MMFR0_EL1"),
-        *("MAIR_EL1", "cpsr"),
+        *("MAIR_EL1", "HCR_EL2", "cpsr"),
     ),
 )
 PPC64 = Architecture(
@@ -73,6 +72,12 @@ PPC64 = Architecture(
     apart=("ptcr", "lpcr", "lpidr", "pid", "amr", "iamr", "msr"),
     status="msr",
 )
+
+#: What the stub of qemu-system-i386 has, by the names of the registers that they are half of
+#: (gdb-xml/i386-32bit.xml).
+I386_NAMES = {
+    f"e{name}": f"r{name}" for name in ("ax", "bx", "cx", "dx", "si", "di", "bp", "sp", "ip")
+}
 
 ARCHITECTURES = (X86_64, RISCV64, AARCH64, PPC64)
 
