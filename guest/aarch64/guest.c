@@ -30,21 +30,22 @@ struct shape {
 	int wide;        /* descriptors hold addresses of 52 bits */
 	int hardware;    /* the CPU sets AF, and clears AP[2] of what has DBM */
 	int hpd;         /* what tables forbid does not count */
+	int e0pd;        /* EL0 is kept from the upper half */
 	u8 contiguous[4]; /* log2 of how many, by level */
 	u8 blocks;       /* a bit for each level that has them */
 };
 
 static const struct shape shapes[] = {
-	{ "aarch64-4k-48", 12, { 48, 48 }, 0, 0, 0, { 0, 4, 4, 4 }, 6 },
-	{ "aarch64-4k-39", 12, { 39, 39 }, 0, 1, 0, { 0, 4, 4, 4 }, 6 },
-	{ "aarch64-16k-47", 14, { 47, 47 }, 0, 0, 0, { 0, 0, 5, 7 }, 4 },
-	{ "aarch64-16k-48", 14, { 48, 48 }, 0, 0, 1, { 0, 0, 5, 7 }, 4 },
-	{ "aarch64-64k-48", 16, { 48, 48 }, 0, 0, 0, { 0, 0, 5, 5 }, 4 },
-	{ "aarch64-64k-42", 16, { 42, 42 }, 0, 1, 0, { 0, 0, 5, 5 }, 4 },
-	{ "aarch64-4k-52-lpa2", 12, { 52, 52 }, 1, 0, 0, { 0, 4, 4, 4 }, 7 },
-	{ "aarch64-16k-52-lpa2", 14, { 52, 52 }, 1, 0, 0, { 0, 0, 5, 7 }, 6 },
-	{ "aarch64-64k-52", 16, { 52, 52 }, 1, 0, 0, { 0, 0, 5, 5 }, 6 },
-	{ "aarch64-4k-48-lower", 12, { 48, 39 }, 0, 0, 0, { 0, 4, 4, 4 }, 6 },
+	{ "aarch64-4k-48", 12, { 48, 48 }, 0, 0, 0, 0, { 0, 4, 4, 4 }, 6 },
+	{ "aarch64-4k-39", 12, { 39, 39 }, 0, 1, 0, 1, { 0, 4, 4, 4 }, 6 },
+	{ "aarch64-16k-47", 14, { 47, 47 }, 0, 0, 0, 0, { 0, 0, 5, 7 }, 4 },
+	{ "aarch64-16k-48", 14, { 48, 48 }, 0, 0, 1, 0, { 0, 0, 5, 7 }, 4 },
+	{ "aarch64-64k-48", 16, { 48, 48 }, 0, 0, 0, 0, { 0, 0, 5, 5 }, 4 },
+	{ "aarch64-64k-42", 16, { 42, 42 }, 0, 1, 0, 0, { 0, 0, 5, 5 }, 4 },
+	{ "aarch64-4k-52-lpa2", 12, { 52, 52 }, 1, 0, 0, 0, { 0, 4, 4, 4 }, 7 },
+	{ "aarch64-16k-52-lpa2", 14, { 52, 52 }, 1, 0, 0, 0, { 0, 0, 5, 7 }, 6 },
+	{ "aarch64-64k-52", 16, { 52, 52 }, 1, 0, 0, 0, { 0, 0, 5, 5 }, 6 },
+	{ "aarch64-4k-48-lower", 12, { 48, 39 }, 0, 0, 0, 0, { 0, 4, 4, 4 }, 6 },
 };
 
 void access(u64 va, u64 kind, u64 user, struct outcome *outcome);
@@ -279,6 +280,7 @@ static void enable(void)
 	tcr |= shape->wide && shape->page_shift < 16 ? BIT(59) : 0;
 	tcr |= shape->hardware ? BIT(39) | BIT(40) : 0;
 	tcr |= shape->hpd ? BIT(41) | BIT(42) : 0;
+	tcr |= shape->e0pd ? BIT(56) : 0;
 	asm volatile("msr mair_el1, %0" ::"r"(0x00fful));
 	asm volatile("msr tcr_el1, %0" ::"r"(tcr));
 	asm volatile("msr ttbr0_el1, %0" ::"r"(roots[0]));

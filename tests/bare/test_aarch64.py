@@ -73,11 +73,19 @@ def test_every_access_is_predicted(guest: Booted) -> None:
         assert disagreements(space, strict, rules, fault) == []
         for name in ("pan", "wxn"):
             assert disagreements(space, strict, partial(_without, name), fault)
+        controls: Any = space.controls
+        assert controls.e0pd1 == (space.format.name == "aarch64-4k-39")
+        if controls.e0pd1:
+            assert disagreements(space, strict, _without_e0pd, fault)
         # Blocks at levels that have none: QEMU 7.2 takes them, and looks at their rights
         # (target/arm/ptw.c, get_phys_addr_lpae); the manual has a translation fault.
         rest = [probe for probe in guest.said.probes if dict(probe.state)["lenient"]]
         kinds = space.translate(u64(*(probe.va for probe in rest))).kind
         assert (kinds == Kind.MALFORMED).all()
+
+
+def _without_e0pd(found: Any, state: dict[str, int]) -> Any:
+    return with_bits(rules(found, state), e0pd1=0)
 
 
 def _without(name: str, found: Any, state: dict[str, int]) -> Any:

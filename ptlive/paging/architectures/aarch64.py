@@ -29,9 +29,12 @@ if TYPE_CHECKING:
     from ptlive.paging.format import Format
     from ptlive.paging.translate import Translations
 
-MMU, WXN = 1 << 0, 1 << 19  # of SCTLR_EL1
+MMU, WXN, EE = 1 << 0, 1 << 19, 1 << 25  # of SCTLR_EL1
 HA, HD, DS = 1 << 39, 1 << 40, 1 << 59  # of TCR_EL1
+E0PD0, E0PD1 = 1 << 55, 1 << 56
 PAN, EL = 1 << 22, 3 << 2  # of PSTATE
+STAGE_2 = 1 << 0  # of HCR_EL2: VM
+_CHOOSES_HALF = 1 << 55  # of an address
 _BESIDE_THE_ROOT = 0xFFFF << 48 | 1  # of TTBRn_EL1: ASID and CnP
 _SIZES = (32, 36, 40, 42, 44, 48, 52)  # of physical addresses, by IPS and by PARange
 _NAME = re.compile(r"aarch64-(4k|16k|64k)-(\d\d)(-lpa2)?(-lower|-upper)?")
@@ -76,6 +79,8 @@ def paging(facts: Facts, wanted: Wanted) -> Paging:
             f"paging is off (SCTLR_EL1={control:#x}): virtual addresses are physical addresses, "
             "there is no table to walk"
         )
+    if control & EE:
+        raise PtliveError(f"the tables are big-endian (SCTLR_EL1={control:#x}), and are not read")
     shapes = {name: _shape(facts, tcr, half) for name, half in _HALVES.items()}
     told = {name: shape for name, shape in shapes.items() if shape is not None}
     fmt, halves = _format(wanted.format, told)
@@ -83,12 +88,19 @@ def paging(facts: Facts, wanted: Wanted) -> Paging:
     if wanted.root is not None:
         roots[0] = root_address(fmt, wanted.root, _BESIDE_THE_ROOT)
     state = facts.registers.get("cpsr") or 0
-    rules = Rules(pan=bool(state & PAN), wxn=bool(control & WXN), sets_flag=bool(tcr & HA))
+    rules = Rules(
+        pan=bool(state & PAN),
+        wxn=bool(control & WXN),
+        sets_flag=bool(tcr & HA),
+        e0pd0=bool(tcr & E0PD0),
+        e0pd1=bool(tcr & E0PD1),
+    )
     origin = " ".join(_HALVES[name].register.lower() for name in halves)
     left_out = [] if wanted.format else [name for name in told if name not in halves]
-    return Paging(
-        fmt, tuple(roots), origin, rules, _not_modelled(tcr, state, told, halves, left_out)
-    )
+    found = _not_modelled(tcr, state, told, halves, left_out)
+    if (facts.registers.get("HCR_EL2") or 0) & STAGE_2:
+        found["stage 2"] = "what these tables say is translated again (HCR_EL2.VM=1)"
+    return Paging(fmt, tuple(roots), origin, rules, found)
 
 
 def _sctlr(facts: Facts) -> int:
@@ -98,20 +110,23 @@ def _sctlr(facts: Facts) -> int:
 
 
 def _shape(facts: Facts, tcr: int, half: _Half) -> Shape | None:
-    """Return how a half is translated; None if it is not (EPDn)."""
+    """Return how a half is translated; None if it is not (EPDn, or TnSZ out of range)."""
     if tcr >> half.off & 1:
         return None
-    granule = half.granules.get(tcr >> half.granule & 3)
-    if granule is None:
-        raise PtliveError(f"TCR_EL1={tcr:#x} asks for a granule that there is none of")
+    # A reserved value is for the CPU to choose (TG0, TG1); QEMU's take the smallest.
+    granule = half.granules.get(tcr >> half.granule & 3, "4k")
     told = facts.registers.get("ID_AA64MMFR0_EL1")
     implemented = _SIZES[min((told or 0) & 15, 6)] if told is not None else 52
     pa_bits = min(_SIZES[min(tcr >> 32 & 7, 6)], implemented)
     # FEAT_LPA: with 64K, an IPS of 52 bits is enough.
     wide = bool(tcr & DS) if granule != "64k" else pa_bits == 52
+    va_bits = 64 - (tcr >> half.size & 63)
+    # There a CPU may fault, or take the nearest; with FEAT_LVA, as QEMU's, it has to fault.
+    if va_bits not in sizes(granule, wide):
+        return None
     return Shape(
         granule=granule,
-        va_bits=64 - (tcr >> half.size & 63),
+        va_bits=va_bits,
         pa_bits=pa_bits if wide else min(pa_bits, 48),
         wide=wide,
         sets_dirty=tcr & (HA | HD) == HA | HD,
@@ -119,11 +134,18 @@ def _shape(facts: Facts, tcr: int, half: _Half) -> Shape | None:
     )
 
 
+def sizes(granule: str, wide: bool) -> range:
+    """Return how many bits addresses may have: by TnSZ, of which FEAT_TTST allows 48 (47)."""
+    if granule == "64k":
+        return range(17, 52 + 1)
+    return range(16, (52 if wide else 48) + 1)
+
+
 def _format(name: str | None, told: dict[str, Shape]) -> tuple[Format, tuple[str, ...]]:
     """Return the format, and of which halves it is."""
     if name is None:
         if not told:
-            raise PtliveError("paging is off for both halves (TCR_EL1.EPD0 and EPD1)")
+            raise PtliveError("TCR_EL1 has neither half translated (EPD0 and EPD1, T0SZ and T1SZ)")
         halves = tuple(told) if len(set(told.values())) == 1 else tuple(told)[:1]
         shape = told[halves[0]]
     else:
@@ -142,7 +164,7 @@ def _named(found: re.Match[str], like: Shape | None) -> Shape:
     """Return the shape of a format's name; what that leaves open is as the CPU has it."""
     wide = bool(found[3]) or (found[1] == "64k" and int(found[2]) > 48)
     bits = int(found[2])
-    if not 25 <= bits <= (52 if wide else 48):
+    if bits not in sizes(found[1], wide):
         raise PtliveError(f"{found[0]} has addresses of {bits} bits, which no CPU has")
     if like is not None and (found[1], bits, wide) == (like.granule, like.va_bits, like.wide):
         return like
@@ -181,11 +203,14 @@ class Rules(AccessRules):
     """What decides about accesses from EL1 and EL0, beside the tables.
 
     pan: PSTATE.PAN; wxn: SCTLR_EL1.WXN; sets_flag: TCR_EL1.HA, without which a clear AF faults
+    e0pd0, e0pd1: TCR_EL1's, which keep EL0 from the lower and from the upper half (FEAT_E0PD)
     """
 
     pan: bool = False
     wxn: bool = False
     sets_flag: bool = False
+    e0pd0: bool = False
+    e0pd1: bool = False
 
     def check(self, translations: Translations, kind: AccessKind) -> Verdicts:
         """Predict the exception class, and of its syndrome the status code and WnR."""
@@ -193,16 +218,24 @@ class Rules(AccessRules):
         status = np.where(self._denied(translations, kind), np.uint32(_PERMISSION), np.uint32(0))
         if not self.sets_flag:
             status[(translations.entry & np.uint64(aarch64.AF)) == 0] = _ACCESS_FLAG
-        fails = ~translations.mapped | (status != 0)
         status[~translations.mapped] = _TRANSLATION
         status[_too_large(translations)] = _ADDRESS_SIZE
+        # Such an access reads no table: it faults as one that lies in no half.
+        kept = self._kept(translations, kind)
+        status[kept] = _TRANSLATION
+        fails = ~translations.mapped | (status != 0)
         classes = _FETCHES if kind.access is Access.FETCH else _DATA
         vector = np.where(fails, np.uint8(classes[not kind.user]), np.uint8(ALLOWED))
-        vector[found == Kind.UNREADABLE] = UNPREDICTABLE
-        code = _with_level(status, translations)
+        vector[(found == Kind.UNREADABLE) & ~kept] = UNPREDICTABLE
+        code = _with_level(status, translations, kept)
         code |= np.uint32(_WRITES if kind.access is Access.WRITE else 0)
         code[(vector == ALLOWED) | (vector == UNPREDICTABLE)] = 0
         return Verdicts(vector, code)
+
+    def _kept(self, translations: Translations, kind: AccessKind) -> Bool:
+        """Tell which accesses are to a half that EL0 is kept from (D8.2.5)."""
+        upper = (translations.va & np.uint64(_CHOOSES_HALF)) != 0
+        return np.where(upper, self.e0pd1, self.e0pd0) & kind.user
 
     def _denied(self, translations: Translations, kind: AccessKind) -> Bool:
         def granted(name: str) -> Bool:
@@ -223,6 +256,9 @@ class Rules(AccessRules):
 
     def denied(self, one: Translations, kind: AccessKind, code: int) -> tuple[int | None, str]:
         """Return which level, or which control bit, denies an access to a present page."""
+        if code & 0x3C == _TRANSLATION:
+            half = int(int(one.va[0]) & _CHOOSES_HALF != 0)
+            return None, f"EL0 is kept from this half, TCR_EL1.E0PD{half}=1"
         if code & 0x3C == _ACCESS_FLAG:
             return int(one.lvl[0]), "AF=0, and TCR_EL1.HA=0"
         if kind.access is Access.FETCH:
@@ -262,10 +298,10 @@ def _too_large(translations: Translations) -> Bool:
     return found
 
 
-def _with_level(status: U32, translations: Translations) -> U32:
+def _with_level(status: U32, translations: Translations, kept: Bool) -> U32:
     """Return status codes with the level at which they arise; that of no half is level 0."""
     number = 4 - translations.lvl.astype(np.int32)
-    number[translations.kind == NOT_TRANSLATED] = 0
+    number[(translations.kind == NOT_TRANSLATED) | kept] = 0
     code: U32 = status | np.maximum(number, 0).astype(np.uint32)
     for kind, below in _BELOW_ZERO.items():
         code[(number < 0) & (status == kind)] = below

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +13,18 @@ from ptlive.access_kind import ACCESS_KINDS
 from ptlive.arrays import u64
 from ptlive.errors import PtliveError
 from ptlive.paging.access import check
-from ptlive.paging.architectures.aarch64 import DS, HA, HD, PAN, WXN, Rules, paging
+from ptlive.paging.architectures.aarch64 import (
+    DS,
+    E0PD0,
+    E0PD1,
+    EE,
+    HA,
+    HD,
+    PAN,
+    WXN,
+    Rules,
+    paging,
+)
 from ptlive.paging.architectures.facts import Facts, Wanted
 from ptlive.paging.formats.aarch64 import Shape, make
 from ptlive.paging.translate import translate
@@ -92,6 +104,10 @@ def test_faults_are_those_of_the_manual(
         ({"TCR_EL1": 16 | 25 << 16 | 2 << 30 | 2 << 32}, "aarch64-4k-48-lower", (0x4040_0000,)),
         ({"TCR_EL1": TCR | 1 << 7}, "aarch64-4k-48-upper", (0x4040_1000,)),
         ({"TCR_EL1": TCR | 1 << 23}, "aarch64-4k-48-lower", (0x4040_0000,)),
+        # A kernel that only knows of TTBR0_EL1: the other half has the reserved granule 0, and
+        # more bits than there are.
+        ({"TCR_EL1": 25}, "aarch64-4k-39-lower", (0x4040_0000,)),
+        ({"TCR_EL1": 25 | 25 << 16}, "aarch64-4k-39", (0x4040_0000, 0x4040_1000)),
     ],
 )
 def test_registers_name_the_format_and_the_roots(
@@ -106,8 +122,9 @@ def test_registers_name_the_format_and_the_roots(
     ("registers", "why"),
     [
         ({"SCTLR": 0}, r"paging is off \(SCTLR_EL1=0x0\)"),
-        ({"TCR_EL1": TCR | 3 << 14}, "a granule that there is none of"),
-        ({"TCR_EL1": TCR | 1 << 7 | 1 << 23}, "off for both halves"),
+        ({"TCR_EL1": TCR | 1 << 7 | 1 << 23}, "has neither half translated"),
+        ({"TCR_EL1": 0}, "has neither half translated"),
+        ({"SCTLR": 1 | EE}, "the tables are big-endian"),
         ({"TTBR1_EL1": None}, "does not tell TTBR1_EL1"),
     ],
 )
@@ -127,7 +144,7 @@ def test_the_user_may_insist() -> None:
     assert found.roots == (0x4123_4000, 0x4040_1000)
     found = paging(facts(SCTLR=0), Wanted(format="aarch64-16k-36", root=0x8000))
     assert (found.format.name, found.roots[0]) == ("aarch64-16k-36", 0x8000)
-    for name in ("aarch64-4k", "aarch64-4k-52", "aarch64-8k-48", "aarch64-4k-20"):
+    for name in ("aarch64-4k", "aarch64-4k-52", "aarch64-8k-48", "aarch64-4k-15"):
         with pytest.raises(PtliveError, match=name):
             paging(facts(), Wanted(format=name))
 
@@ -139,6 +156,8 @@ def test_the_user_may_insist() -> None:
         ({"cpsr": PAN}, Rules(pan=True)),
         ({"SCTLR": 1 | WXN}, Rules(wxn=True)),
         ({"TCR_EL1": TCR | HA}, Rules(sets_flag=True)),
+        ({"TCR_EL1": TCR | E0PD0}, Rules(e0pd0=True)),
+        ({"TCR_EL1": TCR | E0PD1}, Rules(e0pd1=True)),
     ],
 )
 def test_rules(registers: dict[str, Any], rules: Rules) -> None:
@@ -161,11 +180,26 @@ def test_bits_that_make_another_format() -> None:
     assert rights(make(Shape("4k", 48))) != rights(make(Shape("4k", 48, hierarchical=False)))
 
 
+def test_el0_is_kept_from_a_half() -> None:
+    case = PlainRam(4096, 0x1000, {0x1000: 0x1000 | 3, 0x1008: 0x1000 | 1 << 10 | 1 << 6 | 3})
+    fmt = make(Shape("4k", 21))  # one table, whose second entry maps a page for EL0
+    found = translate(fmt, case, u64(0x1000, 0x1000), u64(0x1000, -0x1F_F000 % 2**64, 0x5000))
+    read, own = ACCESS_KINDS["user-read"], ACCESS_KINDS["supervisor-read"]
+    verdicts = check(found, Rules(e0pd1=True), read)
+    assert verdicts.vector.tolist() == [0, 0x24, 0x24]
+    assert verdicts.error_code.tolist() == [0, 4, 7]
+    assert check(found, Rules(e0pd0=True, e0pd1=True), own).vector.tolist() == [0, 0, 0x25]
+    assert check(found, Rules(e0pd0=True), read).error_code.tolist() == [4, 0, 4]
+    said = Rules(e0pd1=True).denied(found.take(np.array([1])), read, 4)
+    assert said == (None, "EL0 is kept from this half, TCR_EL1.E0PD1=1")
+
+
 def test_what_is_not_modelled_is_told() -> None:
     assert paging(facts(), Wanted()).not_modelled == {}
     found = paging(facts(TCR_EL1=TCR ^ 1 << 16 | 1 << 37, cpsr=2 << 2), Wanted()).not_modelled
     assert list(found) == ["other half", "TBI", "exception level"]
     assert "--format aarch64-4k-47-upper walks it" in found["other half"]
+    assert list(paging(facts(HCR_EL2=1), Wanted()).not_modelled) == ["stage 2"]
 
 
 def test_faults_have_the_manuals_names() -> None:
