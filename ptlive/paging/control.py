@@ -176,7 +176,7 @@ def rules(fmt: Format, cr0: int, cr4: int, efer: int, *, pkru: int | None) -> Ac
     if fmt.name in _NPT:
         return NestedControls()
     if fmt.name in _EPT:
-        return EptControls()
+        return EptControls(mode_based=ept.BY_USERS in fmt.rights)
     return controls(cr0, cr4, efer, pkru=pkru)
 
 

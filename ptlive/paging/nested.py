@@ -92,7 +92,7 @@ _ALLOWED = {
     "read": Violation.READABLE,
     "write": Violation.WRITABLE,
     "execute": Violation.EXECUTABLE,
-    "user_execute": Violation.USER_EXECUTABLE,
+    "user-execute": Violation.USER_EXECUTABLE,
 }
 
 
@@ -100,8 +100,11 @@ _ALLOWED = {
 class EptControls(AccessRules):
     """The rules of EPT.
 
-    An access is a user's if the linear address is: what mode-based execute control asks.
+    mode_based: the VM-execution control "mode-based execute control for EPT". An access is a
+    user's if the linear address is, which is what this one asks.
     """
+
+    mode_based: bool = False
 
     def check(self, translations: Translations, kind: AccessKind) -> Verdicts:
         """Predict EPT violations, with bits 6:0 of the exit qualification, and misconfigurations.
@@ -118,7 +121,7 @@ class EptControls(AccessRules):
         for name, yes in granted.items():
             code[yes] |= np.uint32(_ALLOWED[name])
         vector = np.full(mapped.size, EPT_VIOLATION, dtype=np.uint8)
-        vector[granted[self._right(translations, kind)]] = ALLOWED
+        vector[granted[self._right(kind)]] = ALLOWED
         vector[found == Kind.MALFORMED] = EPT_MISCONFIGURATION
         vector[found == Kind.UNREADABLE] = UNPREDICTABLE
         code[vector != EPT_VIOLATION] = 0
@@ -126,8 +129,8 @@ class EptControls(AccessRules):
 
     def denied(self, one: Translations, kind: AccessKind, code: int) -> tuple[int | None, str]:
         """Return which level denies an access, and why."""
-        right = self._right(one, kind)
-        said = denied_by(one, right, f"{right.replace('_', ' ')} is denied")
+        right = self._right(kind)
+        said = denied_by(one, right, f"{right} is denied")
         assert said is not None
         return said
 
@@ -139,11 +142,11 @@ class EptControls(AccessRules):
             return super().words(vector, code)
         bits = Violation(code)
         asked = next(kind.value for kind, (bit, _) in _ASKED.items() if bit in bits)
-        letters = zip("rwx", ("read", "write", "execute"), strict=True)
-        may = "".join(letter if _ALLOWED[name] in bits else "-" for letter, name in letters)
+        letters = zip("rwxX" if self.mode_based else "rwx", _ALLOWED.values(), strict=False)
+        may = "".join(letter if bit in bits else "-" for letter, bit in letters)
         return f"EPT violation({code:#x}: {asked} of what is {may})"
 
-    def _right(self, translations: Translations, kind: AccessKind) -> str:
-        right = _ASKED[kind.access][1]
-        divided = any(each.name == "user_execute" for each in translations.fmt.rights)
-        return "user_execute" if right == "execute" and kind.user and divided else right
+    def _right(self, kind: AccessKind) -> str:
+        if self.mode_based and kind.user and kind.access is Access.FETCH:
+            return "user-execute"
+        return _ASKED[kind.access][1]

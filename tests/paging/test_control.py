@@ -91,7 +91,8 @@ def test_rules_are_those_of_the_format() -> None:
     assert rules_of("x86-64-5level") == controls(*LINUX, pkru=7)
     assert isinstance(rules_of("pae"), Controls)
     assert isinstance(rules_of("npt"), NestedControls)
-    assert isinstance(rules_of("ept-mbe"), EptControls)
+    assert rules_of("ept") == EptControls()
+    assert rules_of("ept-mbe") == EptControls(mode_based=True)
 
 
 def test_the_format_is_that_of_the_cpu() -> None:

@@ -142,7 +142,7 @@ def test_all_kinds_of_access_end_as_in_the_reference(case: EptCase, data: st.Dat
     addresses = [gpa for slot in slots for gpa in (slot.va, slot.last_va)]
     result = translate(case.fmt, case.ram, u64(case.root), u64(*addresses))
     for kind in ACCESS_KINDS.values():
-        verdict = check(result, EptControls(), kind)
+        verdict = check(result, EptControls(case.machine.mode_based), kind)
         for row, gpa in enumerate(addresses):
             path = reference.translate(case.machine, case.ram.qword, case.root, gpa)
             outcome = reference.judge(case.machine, path, kind.access.value, kind.user)
@@ -175,6 +175,9 @@ def test_outcomes_are_named_as_the_manual_does() -> None:
     rules = EptControls()
     assert rules.words(EPT_VIOLATION, 0x9) == "EPT violation(0x9: read of what is r--)"
     assert rules.words(EPT_VIOLATION, 0x2) == "EPT violation(0x2: write of what is ---)"
+    divided = EptControls(mode_based=True)
+    assert divided.words(EPT_VIOLATION, 0x2C) == "EPT violation(0x2c: fetch of what is r-x-)"
+    assert divided.words(EPT_VIOLATION, 0x44) == "EPT violation(0x44: fetch of what is ---X)"
     assert rules.words(EPT_MISCONFIGURATION, 0) == "EPT misconfiguration"
     assert rules.words(ALLOWED, 0) == "allowed"
 

@@ -48,6 +48,8 @@ ROWS = (
     Row("EPT PML5E", "PG_LEVEL_256T"),
 )
 NAMES = {4: "ept", 5: "ept-5level"}
+# Beside it bit 2 is for supervisor-mode linear addresses alone.
+BY_USERS = Right("user-execute", USER_EXECUTE)
 
 
 class Features(NamedTuple):
@@ -72,8 +74,7 @@ def make(levels: int, features: Features = DEFAULT, *, maxphyaddr: int = PHYSICA
     """Return the format of tables of 4 or 5 levels; maxphyaddr: the physical-address width."""
     rights = [Right("read", READ), Right("write", WRITE), Right("execute", EXECUTE)]
     if features.mode_based:
-        # Bit 2 is then for supervisor-mode linear addresses alone.
-        rights.append(Right("user_execute", USER_EXECUTE))
+        rights.append(BY_USERS)
     made = tuple(
         _level(row, lvl, features, maxphyaddr) for lvl, row in enumerate(ROWS[:levels], start=1)
     )

@@ -16,6 +16,8 @@ from ptlive.paging.format import Window
 if TYPE_CHECKING:
     from ptlive.paging.format import Format
 
+# What AMD has another name for (5.3 "Long-Mode Page Translation").
+_SPEC = {"PDPTE": "PDPE"}
 # What the formats of the hypervisor's modes are called when they are used so.
 NAMES = {
     "x86-64-4level": "npt",
@@ -31,7 +33,10 @@ def nested(fmt: Format) -> Format:
     return replace(
         fmt,
         name=NAMES[fmt.name],
-        levels=tuple(replace(level, spec=f"n{level.spec}") for level in fmt.levels),
+        levels=tuple(
+            replace(level, spec=f"n{_SPEC.get(level.spec, level.spec)}") for level in fmt.levels
+        ),
         windows=(Window(0, (1 << width) - 1),),
         outside=f"has more than the {width} bits that these tables translate",
+        manual="APM",
     )
