@@ -348,25 +348,6 @@ def test_a_part_of_a_base_page_is_refused(va: int, last_va: int) -> None:
         edit.unmap()
 
 
-def test_new_tables_are_where_somebody_says() -> None:
-    _, free = rich()
-    frames = Frames([(free[0] + 1, free[0] + 2 * FRAME), free])
-    assert [frames.take(FRAME) for _ in range(3)] == [
-        free[0] + FRAME,
-        free[0],
-        free[0] + 2 * FRAME,
-    ]
-
-
-def test_a_place_for_a_table_overlaps_none_of_another_size() -> None:
-    frames = Frames([(0x10000, 0x2FFFF)], tables=frozenset([0x11000]))
-    sizes = [0x20, 0x10000, 0x1000, 0x20, 0x1000, 0x20]
-    taken = [frames.take(size) for size in sizes]
-    assert taken == [0x10000, 0x20000, 0x12000, 0x10020, 0x13000, 0x10040]
-    with pytest.raises(PtliveError, match=r"needs 6 new tables .* room for 6"):
-        frames.take(0x10000)
-
-
 def test_what_is_copied_keeps_its_tables_though_they_are_named_as_free() -> None:
     built, _ = rich()
     other = built.table()
