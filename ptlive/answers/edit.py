@@ -12,12 +12,14 @@ from ptlive.answers.filters import filter_of
 from ptlive.errors import PtliveError
 from ptlive.memory.ram_map import Kind
 from ptlive.show import words
+from ptlive.verify.edit import own_spaces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ptlive.paging.format import Format
     from ptlive.space import AddressSpace
+    from ptlive.target.attach import Target
 
 _FRAME = 1 << 12
 
@@ -45,6 +47,8 @@ def fields_of(typed: Iterable[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for one in (one for text in typed for one in text.split(",")):
         name, equals, value = one.removeprefix("-").partition("=")
+        if name in found:
+            raise PtliveError(f"--attr {one}: {name} is there twice")
         try:
             found[name] = int(value, 0) if equals else int(not one.startswith("-"))
         except ValueError:
@@ -54,26 +58,29 @@ def fields_of(typed: Iterable[str]) -> dict[str, int]:
     return found
 
 
-def edit_of(space: AddressSpace, va: int, last_va: int, named: Sequence[tuple[int, int]]) -> Edit:
+def edit_of(
+    target: Target, space: AddressSpace, va: int, last_va: int, named: Sequence[tuple[int, int]]
+) -> Edit:
     """Return an edit of a range that does nothing yet.
 
     named: memory for new tables, ranges with both ends. Raises PtliveError for memory that is no
-    RAM, or holds tables.
+    RAM, or holds tables of this address space or of a vCPU's.
     """
     if last_va == va:
         raise PtliveError("an edit takes a range of whole pages, VA..LAST_VA, not one address")
-    graph = space.walk()
-    tables = np.unique(
-        np.concatenate([f.nodes.table for f in graph.floors]) & ~np.uint64(_FRAME - 1)
-    )
     ram = [r for r in space.ram_map.regions if r.kind is Kind.RAM]
     whole = [(first, last | (_FRAME - 1 if first == last else 0)) for first, last in named]
     for first, last in whole:
         if not any(r.first <= first and last <= r.last for r in ram):
             raise PtliveError(f"--frame {first:#x}..{last:#x} is not RAM of the guest")
-        used = tables[(tables >= np.uint64(first & -_FRAME)) & (tables <= np.uint64(last))]
-        if used.size:
-            raise PtliveError(f"--frame: {int(used[0]):#x} is a page table of {space.title}")
+    tables = np.zeros(0, dtype=np.uint64)
+    for one in (space, *(own for _, own in own_spaces(target, space))):
+        found = np.concatenate([floor.nodes.table for floor in one.walk().floors])
+        tables = np.union1d(tables, found & ~np.uint64(_FRAME - 1))
+        for first, last in whole:
+            used = tables[(tables >= np.uint64(first & -_FRAME)) & (tables <= np.uint64(last))]
+            if used.size:
+                raise PtliveError(f"--frame: {int(used[0]):#x} is a page table of {one.title}")
     elsewhere = [(r.first, r.last) for r in ram]
     frames = Frames(whole, elsewhere, frozenset(tables.tolist()))
     return Edit(space.format, space.memory, space.root, va, last_va, frames)

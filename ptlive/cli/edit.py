@@ -11,12 +11,12 @@ import click
 
 from ptlive.answers.edit import edit_of, fields_of, rights_of
 from ptlive.answers.edit_write import check_writable, patches, take_back, write
-from ptlive.answers.spaces import space_at
 from ptlive.cli.bundle import Command, bundle, option
 from ptlive.cli.connect import connect
 from ptlive.cli.filters import Size
 from ptlive.cli.main import DONE, FOUND
 from ptlive.cli.options import NUMBER, RANGE, ROOT, TargetOptions, target_options
+from ptlive.cli.spaces import wanted_spaces
 from ptlive.cli.tell import tell_notes
 from ptlive.errors import PtliveError
 from ptlive.show import edit as show
@@ -201,14 +201,14 @@ def split(target: TargetOptions, how: How, range_: tuple[int, int], size: int) -
 @_how
 @target_options
 def copy(target: TargetOptions, how: How, range_: tuple[int, int], source: str) -> int:
-    """Map in a range what another root maps there: an address, vcpu:N or cr3.
+    """Map in a range what another root maps there: an address, cr3, vcpu:N or #N.
 
     The frames are the same, not copies, and the flags, too; tables are new ones. The range
     must not be mapped before.
     """
 
     def do(one: Edit, connection: Connection, space: AddressSpace) -> None:
-        other = space_at(connection.target, target, source)
+        (other,) = wanted_spaces(connection.target, replace(target, root=(source,)))
         if other.format.name != space.format.name:
             raise PtliveError(f"{other.title} is of {other.format.name}, not {space.format.name}")
         one.copy(space.memory, other.root)
@@ -227,14 +227,16 @@ def undo(target: TargetOptions, file: Path, force: bool) -> int:
     """
     with connect(_alone(target)) as connection:
         check_writable(connection.target)
-        count, flushed = take_back(connection.target, file, force=force)
-        whole = words.count(count, "piece")
-        result = {"operation": "undo", "restored": count, "tlb_flushed": flushed.done}
+        count, flushed = take_back(connection.target, target, file, force=force)
+        done = flushed is not None and flushed.done
+        result = {"operation": "undo", "restored": count, "tlb_flushed": done}
         if target.json:
             print_json(connection.envelope("edit", [result] * len(connection.spaces)))
+        elif flushed is None:
+            stdout().out("nothing to put back: all is as it was before the edit")
         else:
             are = "is as it was" if count == 1 else "are as they were"
-            stdout().out(f"{whole} of memory {are}; {flushed.text}")
+            stdout().out(f"{words.count(count, 'piece')} of memory {are}; {flushed.text}")
     return DONE
 
 
@@ -258,7 +260,7 @@ def _run(
         if how.write:
             check_writable(connection.target)
         space = connection.spaces[0]
-        one = edit_of(space, *range_, how.frame)
+        one = edit_of(connection.target, space, *range_, how.frame)
         do(one, connection, space)
         one.frames.check()
         done = show.Outcome(
@@ -297,23 +299,26 @@ def _asked(work: _Work, done: show.Outcome) -> show.Outcome:
 
 
 def _written(work: _Work, done: show.Outcome) -> show.Outcome:
-    """Write the edit, and have the guest's own MMU confirm it."""
-    connection, space, one, how, name = work
+    """Write the edit, and have it confirmed."""
+    connection, _, one, how, name = work
     if not patches(one):
         return replace(done, executed_why="nothing was to change")
     path = how.undo or Path(f"ptlive-undo-{time.strftime('%Y%m%d-%H%M%S')}.json")
     if path.exists():
         raise PtliveError(f"{path} is there already: name another file by --undo")
-    about = {
-        "operation": name,
-        "guest": connection.guest,
-        "root": hex(int(space.root[0])),
-        "format": space.format.name,
-        "va": hex(one.va),
-        "last_va": hex(one.last_va),
-    }
+    about = {"operation": name, "guest": connection.guest}
     flushed = write(connection.target, one, path, about)
     done = replace(done, undo=path, flushed=flushed)
+    try:
+        return _confirmed(work, done)
+    except BaseException:
+        tell_notes([("written", f"the edit is written; to undo it: ptlive edit undo {path}")])
+        raise
+
+
+def _confirmed(work: _Work, done: show.Outcome) -> show.Outcome:
+    """Have the guest's own MMU confirm what is written, else that of a copy."""
+    connection, space, one, *_ = work
     try:
         report = execute(connection.target, space, one.va, one.last_va, connection.running)
         return replace(done, executed=report)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ptlive.paging.translate import Translations
     from ptlive.space import AddressSpace
     from ptlive.target.attach import Target
+    from ptlive.target.cpu import CpuState
     from ptlive.target.running import Guest
 
 # Addresses in leaves and holes of the range that a twin is asked about: its answers come
@@ -42,13 +43,18 @@ _LOOKED = 1 << 20
 _WORD = 8
 
 
-def dangers(target: Target, space: AddressSpace, edit: Edit) -> Iterator[str]:
-    """Yield what the guest's vCPUs stand on and would lose, and its tables, in sentences."""
+def own_spaces(target: Target, space: AddressSpace) -> Iterator[tuple[CpuState, AddressSpace]]:
+    """Yield each vCPU whose paging is on with its own address space, over a space's memory."""
     for cpu in target.cpus:
         try:
-            own = open_space(cpu, space.memory, space.ram_map)
+            yield cpu, open_space(cpu, space.memory, space.ram_map)
         except PtliveError:
             continue  # its paging is off: no table matters to it
+
+
+def dangers(target: Target, space: AddressSpace, edit: Edit) -> Iterator[str]:
+    """Yield what the guest's vCPUs stand on and would lose, and its tables, in sentences."""
+    for cpu, own in own_spaces(target, space):
         after = dataclasses.replace(own, memory=edit.memory)
         needs = [("the code at its PC", cpu.pc, "execute")]
         stack = None if target.file else target.stub.registers(cpu.vcpu).get("rsp")
@@ -165,6 +171,11 @@ def execute(
 
     Raises PtliveError where it cannot.
     """
+    if target.stub.halted(space.vcpu):
+        raise PtliveError(
+            f"vCPU {space.vcpu} is halted and executes nothing: name one that is not by --vcpu, "
+            f"and the root by --root {int(space.root[0]):#x}"
+        )
     choose_oracle((STEPPED,), target, [space], guest)
     ends = u64(va), u64(last_va)
     plan = Plan(oracles=(STEPPED,), ranges=ends, probes=EXECUTED, guest=guest)
