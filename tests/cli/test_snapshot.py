@@ -238,6 +238,7 @@ def test_a_linux_that_runs_is_kept_as_it_runs(
 
 @pytest.mark.qemu
 @pytest.mark.long
+@pytest.mark.timeout(600)  # 5 GB are dumped, and read several times
 @pytest.mark.parametrize("levels", [4, 5])
 def test_split_ram_of_linux_as_snapshot_and_as_core(
     ptlive: Callable[..., Done], tmp_path: Path, levels: int
