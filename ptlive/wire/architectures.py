@@ -53,7 +53,7 @@ RISCV64 = Architecture(
     pc="pc",
     apart=("satp", "mstatus", "menvcfg", "priv"),
     cpu="-riscv-cpu",
-    features=("svnapot", "svpbmt", "svadu"),
+    features=("svnapot", "svpbmt", "svadu", "svrsw60t59b"),
 )
 AARCH64 = Architecture(
     "aarch64",

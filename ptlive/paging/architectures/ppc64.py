@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 HOST_RADIX = 1 << 20  # LPCR bit 43
 HYPERVISOR = 1 << 60  # MSR bit 3
+RELOCATED = 3 << 4  # MSR bits 58 and 59: IR and DR
 _TABLE = ((1 << 60) - 1) & ~0xFFF  # where the partition table and the process tables are
 _TABLE_SIZE = 0x1F  # log2 of their bytes, less 12
 _ENTRY = 16  # bytes of one of their entries
@@ -150,9 +151,12 @@ def _root(entry: int, whose: str) -> int:
 
 def _not_modelled(facts: Facts, state: int) -> dict[str, str]:
     """Name what is on and not modelled, and what that leaves unchecked."""
-    if state & HYPERVISOR or not facts.register("lpidr"):
-        return {}
-    return {"partition scope": "what the tree says is translated again, by the partition's tree"}
+    found = {}
+    if not state & RELOCATED:
+        found["real mode"] = "the CPU is in it (MSR.IR=0, MSR.DR=0), and translates nothing now"
+    if not state & HYPERVISOR and facts.register("lpidr"):
+        found["partition scope"] = "what the tree says is translated again, by the partition's tree"
+    return found
 
 
 @dataclass(frozen=True)

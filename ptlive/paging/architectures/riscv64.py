@@ -81,7 +81,12 @@ def _format(facts: Facts, name: str | None, satp: int) -> Format:
         raise PtliveError(f"there is no format {name!r}; there are {', '.join(riscv.LEVELS)}")
     environment = facts.registers.get("menvcfg")
     enabled = environment is None or bool(environment & PBMTE)
-    return riscv.make(name, svnapot=facts.has("svnapot"), svpbmt=facts.has("svpbmt") and enabled)
+    return riscv.make(
+        name,
+        svnapot=facts.has("svnapot"),
+        svpbmt=facts.has("svpbmt") and enabled,
+        svrsw60t59b=facts.has("svrsw60t59b", unknown=False),
+    )
 
 
 def _not_modelled(facts: Facts, status: int) -> dict[str, str]:

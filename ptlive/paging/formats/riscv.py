@@ -1,7 +1,8 @@
 """The formats of RISC-V's 64-bit harts: Sv39, Sv48 and Sv57.
 
 The RISC-V Instruction Set Manual, volume II (privileged), 4.3 to 4.6 "Sv32", "Sv39",
-"Sv48", "Sv57", chapter 5 "Svnapot" and chapter 6 "Svpbmt"; entries are figure 4.21's.
+"Sv48", "Sv57", chapter 5 "Svnapot" and chapter 6 "Svpbmt"; entries are figure 4.21's. Newer
+than that edition is Svrsw60t59b, which leaves two of the reserved bits to software.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ V, R, W, X, U, G, A, D = (1 << bit for bit in range(8))
 PPN = (1 << 54) - (1 << 10)
 PPN_TO_ADDRESS = 2  # a frame's number stands at bit 10, the address that it means begins at 12
 RESERVED = (1 << 61) - (1 << 54)
+RSW_HIGH = 3 << 59
 PBMT = 3 << 61
 N = 1 << 63
 NAPOT_PPN = 0xF << 10  # of an entry with N; must be 0b1000
@@ -48,10 +50,13 @@ RIGHTS = tuple(
 )
 
 
-def make(name: str, *, svnapot: bool = True, svpbmt: bool = True) -> Format:
-    """Return the format of that name; svnapot, svpbmt: whether the hart has these extensions."""
+def make(
+    name: str, *, svnapot: bool = True, svpbmt: bool = True, svrsw60t59b: bool = False
+) -> Format:
+    """Return the format of that name; the others: whether the hart has these extensions."""
     top = LEVELS[name]
-    levels = tuple(_level(lvl, lvl == top, svnapot, svpbmt) for lvl in range(1, top + 1))
+    software = RSW_HIGH if svrsw60t59b else 0
+    levels = tuple(_level(lvl, lvl == top, svnapot, svpbmt, software) for lvl in range(1, top + 1))
     return Format(
         name=name,
         levels=levels,
@@ -65,12 +70,13 @@ def make(name: str, *, svnapot: bool = True, svpbmt: bool = True) -> Format:
     )
 
 
-def _level(lvl: int, is_root: bool, svnapot: bool, svpbmt: bool) -> Level:
+def _level(lvl: int, is_root: bool, svnapot: bool, svpbmt: bool, software: int) -> Level:
     shift = PAGE_SHIFT + INDEX_BITS * (lvl - 1)
     napot = svnapot and lvl == 1
     attributes = 0 if svpbmt else PBMT
     # "For non-leaf PTEs, the D, A, and U bits are reserved", as are N and PBMT.
-    table = RESERVED | PBMT | N | D | A | U
+    reserved = RESERVED & ~software
+    table = reserved | PBMT | N | D | A | U
     # A superpage's low bits must be zero: "misaligned superpage" (4.3.2, step 6).
     low = ((1 << shift) - (1 << PAGE_SHIFT)) >> PPN_TO_ADDRESS
     wrong = [Wrong(Match(R | W, W), "allows writing, but not reading")]
@@ -87,8 +93,8 @@ def _level(lvl: int, is_root: bool, svnapot: bool, svpbmt: bool) -> Level:
         table_address=_address,
         leaf_address=_napot_address if napot else _address,
         reserved_table=table,
-        reserved_leaf=RESERVED | attributes | low | (0 if napot else N),
-        fields=_fields(napot, svpbmt),
+        reserved_leaf=reserved | attributes | low | (0 if napot else N),
+        fields=_fields(napot, svpbmt) + ((Field("RSW[60:59]", software),) if software else ()),
         leaf_bits=_leaf_bits if napot else None,
         wrong=tuple(wrong),
     )

@@ -13,7 +13,7 @@ from ptlive.arrays import u64
 from ptlive.errors import PtliveError
 from ptlive.paging.access import check
 from ptlive.paging.architectures.facts import Facts, Wanted
-from ptlive.paging.architectures.ppc64 import Rules, paging
+from ptlive.paging.architectures.ppc64 import RELOCATED, Rules, paging
 from ptlive.paging.translate import translate
 from tests.paging.formats.test_power import FMT, KERNEL, Case, L, V, cases
 from tests.paging.plain_ram import PlainRam
@@ -76,7 +76,7 @@ def facts(ram: PlainRam | None = None, **registers: int | None) -> Facts:
         "pid": 5,
         "amr": 0,
         "iamr": 0,
-        "msr": HV,
+        "msr": HV | RELOCATED,
     }
     return Facts(values | registers, {}, ram or tables())
 
@@ -129,8 +129,10 @@ def test_the_user_may_insist() -> None:
 
 def test_what_a_partition_does_besides_is_told() -> None:
     ram = tables(**{"10010": V | 0x20000 | RTS_52 | 13, "10018": V | 0x4003_0000})
-    found = paging(facts(ram, lpidr=1, msr=0), Wanted())
+    found = paging(facts(ram, lpidr=1, msr=RELOCATED), Wanted())
     assert list(found.not_modelled) == ["partition scope"]
+    found = paging(facts(ram, msr=HV), Wanted())
+    assert list(found.not_modelled) == ["real mode"]
 
 
 def test_interrupts_have_the_manuals_names() -> None:

@@ -105,6 +105,7 @@ def test_rules(registers: dict[str, Any], features: dict[str, Any], rules: Rules
         (PBMTE, {"svnapot": 0, "svpbmt": 1}, {"svnapot": False}),
         (PBMTE, {"svnapot": 1, "svpbmt": 0}, {"svpbmt": False}),
         (PBMTE, {}, {}),
+        (PBMTE, {"svrsw60t59b": 1}, {"svrsw60t59b": True}),
     ],
 )
 def test_extensions(menvcfg: int, features: dict[str, Any], same: dict[str, bool]) -> None:

@@ -178,6 +178,11 @@ def test_wrong_entries_say_why() -> None:
     assert fields.why_malformed(riscv.make("sv39", svnapot=False), 1, V | R | N | 8 << 10) == (
         "has reserved bit 63 set"
     )
+    for lvl, entry in ((1, V | R | 3 << 59), (3, V | 1 << 60)):
+        assert "reserved" in fields.why_malformed(fmt, lvl, entry)
+        left = riscv.make("sv39", svrsw60t59b=True)
+        assert fields.classify(left, lvl, entry) is (Kind.LEAF if entry & R else Kind.TABLE)
+        assert fields.bits(left, lvl, entry)["RSW[60:59]"] == entry >> 59
 
 
 def test_of_entries_that_make_one_page_an_absent_one_maps_nothing() -> None:
