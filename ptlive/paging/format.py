@@ -230,7 +230,7 @@ def halves(bits: int) -> tuple[Window, Window]:
     return Window(0, half - 1), Window((1 << 64) - half, (1 << 64) - 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Format:
     """A paging format: its levels from 1 upwards, its windows, its rights.
 
@@ -249,6 +249,9 @@ class Format:
     rights: tuple[Right, ...]
     outside: str = CANONICAL
     manual: str = "SDM"
+
+    def __repr__(self) -> str:
+        return f"<Format {self.name}>"
 
     @property
     def top(self) -> int:
