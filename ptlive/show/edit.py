@@ -82,7 +82,7 @@ def lines(done: Outcome, targets: Sequence[str]) -> Iterator[str | Text]:
         yield heading(title)
         yield from show_regions.lines(found, targets) if len(found) else ["nothing mapped"]
     for text in done.dangers:
-        yield verdict(f"danger: {text}", good=False)
+        yield verdict(f"danger: {plain(text)}", good=False)
     for report, why, who in (
         (done.mmu, done.mmu_why, "the MMU of a copy"),
         (done.executed, done.executed_why, "the guest's MMU"),
@@ -91,7 +91,7 @@ def lines(done: Outcome, targets: Sequence[str]) -> Iterator[str | Text]:
             yield heading(f"what {who} answers")
             yield from show_report.lines(fmt, report)
         elif why:
-            yield verdict(f"not verified by {who}: {why}", good=None)
+            yield verdict(f"not verified by {who}: {plain(why)}", good=None)
     what = summary(done.changed, done.tables)
     if done.flushed is None or done.undo is None:
         yield f"{what} would change; nothing was written (--write does it)"
