@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+from collections import deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -63,6 +64,10 @@ class Session:
     def __init__(self) -> None:
         self._held: _Held | None = None
         self._moment = 0
+        self._happened: deque[object] = deque(maxlen=1)
+        # To be called when the guest may have changed: it ran, or the user was at the prompt. By C
+        # alone: of a function in Python gdb would print the Ctrl-C that comes in it.
+        self.moved = self._happened.append
 
     @property
     def name(self) -> str:
@@ -98,13 +103,12 @@ class Session:
         registers are asked for again.
         """
         vcpu = selected_vcpu()
+        if self._happened:
+            self._happened.clear()
+            self._moment += 1
         with self._now().guest.look(vcpu, self._moment) as target:
             cpu = cpu_of(target, vcpu)
             yield open_space(cpu, target.memory, target.ram_map, root=root)
-
-    def moved(self, _event: object = None) -> None:
-        """Be told that the guest may have changed: it ran, or the user was at the prompt."""
-        self._moment += 1
 
     def evaluate(self, expression: str) -> int:
         """See `Debugger.evaluate`."""

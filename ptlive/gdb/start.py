@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import gdb
 
 from ptlive.cli import inside
@@ -25,7 +27,7 @@ def start() -> None:
     for event in (events.cont, events.memory_changed, events.register_changed):
         event.connect(session.moved)
     # It is called without an argument.
-    events.before_prompt.connect(session.moved)
+    events.before_prompt.connect(partial(session.moved, None))
     gdb.events.connection_removed.connect(lambda event: session.forget(event.connection))
     commands.register(session)
     commands.Command("watch", watch.watch, session)

@@ -67,6 +67,13 @@ def test_ctrl_c_at_any_moment_leaves_gdb_as_it_was(shown: Terminal) -> None:
     assert "(4K page, RAM)" in shown.command("ptlive translate $rip")
 
 
+def test_ctrl_c_at_the_prompt_is_no_exception(shown: Terminal) -> None:
+    """It comes with the end of a command, when ptlive is told that there is a prompt."""
+    said = shown.command("shell kill -INT $PPID") + shown.command("shell kill -INT $PPID")
+    shown.settle()
+    assert "Exception" not in said
+
+
 def test_ctrl_c_is_felt_at_once_and_the_status_tells_it(shown: Terminal) -> None:
     shown.command("print $_pt_pa(0)")
     shown.type("ptlive verify --oracle stepped --probes 1000000\n")
