@@ -39,6 +39,8 @@ def rights_of(fmt: Format, typed: str) -> tuple[tuple[str, ...], tuple[str, ...]
             tuple(name for name, letter in letters.items() if letter not in typed),
         )
     wanted = filter_of(fmt, rights=[typed], prefix="--")
+    if not wanted.granted and not wanted.denied:
+        raise PtliveError(f"--rights {typed}: say which, as +w or {shown}")
     return wanted.granted, wanted.denied
 
 

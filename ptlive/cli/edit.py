@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from ptlive.answers.edit import edit_of, fields_of, rights_of
-from ptlive.answers.edit_write import check_writable, patches, take_back, write
+from ptlive.answers.edit_undo import take_back
+from ptlive.answers.edit_write import check_writable, patches, write
 from ptlive.cli.bundle import Command, bundle, option
 from ptlive.cli.connect import connect
 from ptlive.cli.filters import Size

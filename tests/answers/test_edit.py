@@ -40,6 +40,11 @@ def test_what_is_mapped_can_be_read(typed: str) -> None:
         rights_of(FIVE, typed)
 
 
+def test_no_rights_at_all_are_no_answer() -> None:
+    with pytest.raises(PtliveError, match=r"say which, as \+w or rwxu"):
+        rights_of(FIVE, "---")
+
+
 def test_fields_have_names_and_values() -> None:
     assert fields_of([]) == {}
     assert fields_of(["G,-PCD", "PAT=1", "PK=0x5"]) == {"G": 1, "PCD": 0, "PAT": 1, "PK": 5}
