@@ -172,10 +172,7 @@ def execute(
     Raises PtliveError where it cannot.
     """
     if target.stub.halted(space.vcpu):
-        raise PtliveError(
-            f"vCPU {space.vcpu} is halted and executes nothing: name one that is not by --vcpu, "
-            f"and the root by --root {int(space.root[0]):#x}"
-        )
+        raise PtliveError(f"vCPU {space.vcpu} is halted and executes nothing")
     choose_oracle((STEPPED,), target, [space], guest)
     ends = u64(va), u64(last_va)
     plan = Plan(oracles=(STEPPED,), ranges=ends, probes=EXECUTED, guest=guest)
