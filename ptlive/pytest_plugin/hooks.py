@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ptlive.errors import PtliveError
 from ptlive.pytest_plugin import settings
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from ptlive.pytest_plugin.booter import Booter
 
 MARKER = "ptlive"
+_PACKAGE = Path(__file__).parents[1]
 BOOTER: pytest.StashKey[Booter] = pytest.StashKey()
 
 
@@ -32,8 +35,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 # The old kind of wrapper: pytest 7 knows no other, and must not stumble over a plugin it loads.
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
-    """Tell with a failure what the guests have written."""
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, Any, None]:
+    """Tell with a failure what the guests have written, and of our errors only the user's part."""
+    error = call.excinfo
+    if error and error.errisinstance(PtliveError) and not item.config.getoption("fulltrace"):
+        _end_at_the_call(error.value)
     outcome = yield
     booter = item.config.stash.get(BOOTER, None)
     report = outcome.get_result()
@@ -41,6 +49,17 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
         report.sections.extend(booter.logs(item))
     if booter and report.when == "teardown":
         booter.next_test()
+
+
+def _end_at_the_call(error: BaseException) -> None:
+    """Let a traceback end where the user has called us: the sentence says what is wrong."""
+    last, entry = None, error.__traceback__
+    while entry is not None:
+        if _PACKAGE not in Path(entry.tb_frame.f_code.co_filename).parents:
+            last = entry
+        entry = entry.tb_next
+    if last is not None:
+        last.tb_next = None
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:

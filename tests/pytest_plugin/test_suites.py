@@ -93,6 +93,14 @@ def test_what_cannot_be_booted_is_told_in_a_sentence(suite: Suite) -> None:
     done.stdout.no_fnmatch_line("*During handling*")
 
 
+def test_an_error_of_ours_ends_where_the_test_has_called(suite: Suite) -> None:
+    asks = "import ptlive\ndef test_it():\n    with ptlive.open('no.pts'): pass\n"
+    done = suite(asks)
+    done.stdout.fnmatch_lines([">*with ptlive.open*", "E*PtliveError: cannot read no.pts: *"])
+    done.stdout.no_fnmatch_line("*raise PtliveError*")
+    suite(asks, "--full-trace").stdout.fnmatch_lines([">*raise PtliveError*"])
+
+
 def test_the_command_line_has_the_last_word(suite: Suite) -> None:
     done = suite(ASKS, "--ptlive-kernel=other", ini="ptlive_kernel = k.elf")
     done.assert_outcomes(errors=1)
