@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     F = TypeVar("F", bound=Callable[..., Any])
 
@@ -52,14 +53,13 @@ def option(*names: str, heading: str, **more: Any) -> Callable[[F], F]:
 def bundle(
     argument: str,
     make: Callable[..., Any],
-    names: Iterable[str],
     options: Sequence[Callable[[F], F]],
 ) -> Callable[[F], F]:
     """Give a command options whose values come as one argument.
 
-    make: called with the values by name; names: what click calls them
+    make: called with the values by name; its parameters have the names that click has for them
     """
-    names = tuple(names)
+    names = tuple(inspect.signature(make).parameters)
 
     def decorate(command: F) -> F:
         @functools.wraps(command)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -80,8 +80,7 @@ _OPTIONS = (
 )
 
 
-def _how(command: Any) -> Any:
-    return bundle("how", How, (field.name for field in fields(How)), _OPTIONS)(command)
+_how = bundle("how", How, _OPTIONS)
 
 
 class _Work(NamedTuple):

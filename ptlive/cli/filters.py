@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -118,5 +118,4 @@ _OPTIONS = (
 
 def filter_options(command: F) -> F:
     """Give a command the options of `FilterOptions`, as its argument `wanted`."""
-    names = (field.name for field in fields(FilterOptions))
-    return bundle("wanted", FilterOptions, names, _OPTIONS)(command)
+    return bundle("wanted", FilterOptions, _OPTIONS)(command)

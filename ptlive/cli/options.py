@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -226,5 +226,4 @@ _OPTIONS = (
 
 def target_options(command: F) -> F:
     """Give a command the options of `TargetOptions`, as its argument `target`."""
-    names = (field.name for field in fields(TargetOptions))
-    return bundle("target", TargetOptions, names, _OPTIONS)(command)
+    return bundle("target", TargetOptions, _OPTIONS)(command)

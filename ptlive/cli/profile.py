@@ -69,7 +69,7 @@ def _options(command: F, default: str | None, about: str) -> F:
             help="Its vmlinux, System.map, or a saved /proc/kallsyms.",
         ),
     )
-    return bundle("profile", _made, ("profile", "symbols"), options)(command)
+    return bundle("profile", _made, options)(command)
 
 
 def _made(profile: str | None, symbols: Path | None) -> ProfileOptions:

@@ -167,7 +167,7 @@ _OPTIONS = (
 @click.option("--memory", callback=_memory, metavar="SIZE", help="RAM, as 512M.")
 @click.option("--cpus", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--accel", type=click.Choice(["tcg", "kvm"]), default="tcg", show_default=True)
-@bundle("of", Told, [field.name for field in dataclasses.fields(Told)], _OPTIONS)
+@bundle("of", Told, _OPTIONS)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.argument("extra", metavar="[-- QEMU OPTION...]", nargs=-1, type=click.UNPROCESSED)
 def start(
