@@ -7,10 +7,11 @@ level. Access rights (4.6), faults (4.7) and flags are the same as there: `Walk`
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from .bits import PS, XD, P, bits, field
 from .terms import Hole, Leaf, ReadQword, Step, Walk
-from .walk import mapped
+from .walk import mapped, use
 
 
 @dataclass(frozen=True)
@@ -81,14 +82,9 @@ def _translate_32(machine: Narrow, read_qword: ReadQword, cr3: int, va: int) -> 
     path: list[Step] = []
     # The PDE: bits 31:12 are from CR3, bits 11:2 are bits 31:22 of the linear address.
     pde_pa = (cr3 & bits(31, 12)) | field(va, 31, 22) << 2
-    pde = read_dword(read_qword, pde_pa)
-    if pde is None:
-        return Walk("unreadable", tuple(path))
-    path.append(Step(2, pde_pa, pde))
-    if not pde & P:
-        return Walk("absent", tuple(path))
-    if reserved_in_pde_32(machine, pde):
-        return Walk("malformed", tuple(path), reserved=reserved_in_pde_32(machine, pde))
+    pde = use(path, 2, pde_pa, read_dword(read_qword, pde_pa), partial(reserved_in_pde_32, machine))
+    if isinstance(pde, Walk):
+        return pde
     # "If CR4.PSE = 1 and the PDE's PS flag is 1, the PDE maps a 4-MByte page": bits 39:32 are
     # bits 20:13 of the PDE, bits 31:22 bits 31:22 of the PDE, bits 21:0 the linear address.
     if machine.pse and pde & PS:
@@ -97,12 +93,9 @@ def _translate_32(machine: Narrow, read_qword: ReadQword, cr3: int, va: int) -> 
         return _mapped(path, pa, 0x400000)
     # The PTE: bits 31:12 are from the PDE, bits 11:2 are bits 21:12 of the linear address.
     pte_pa = (pde & bits(31, 12)) | field(va, 21, 12) << 2
-    pte = read_dword(read_qword, pte_pa)
-    if pte is None:
-        return Walk("unreadable", tuple(path))
-    path.append(Step(1, pte_pa, pte))
-    if not pte & P:
-        return Walk("absent", tuple(path))
+    pte = use(path, 1, pte_pa, read_dword(read_qword, pte_pa))
+    if isinstance(pte, Walk):
+        return pte
     return _mapped(path, (pte & bits(31, 12)) | (va & bits(11, 0)), 0x1000)
 
 
@@ -110,37 +103,22 @@ def _translate_pae(machine: Narrow, read_qword: ReadQword, cr3: int, va: int) ->
     path: list[Step] = []
     # PDPTEi, where i is bits 31:30 of the linear address; the table is at bits 31:5 of CR3.
     pdpte_pa = (cr3 & bits(31, 5)) | field(va, 31, 30) << 3
-    pdpte = read_qword(pdpte_pa)
-    if pdpte is None:
-        return Walk("unreadable", tuple(path))
-    path.append(Step(3, pdpte_pa, pdpte))
-    if not pdpte & P:
-        return Walk("absent", tuple(path))
-    if reserved_in_pae_pdpte(machine, pdpte):
-        return Walk("malformed", tuple(path), reserved=reserved_in_pae_pdpte(machine, pdpte))
+    pdpte = use(path, 3, pdpte_pa, read_qword(pdpte_pa), partial(reserved_in_pae_pdpte, machine))
+    if isinstance(pdpte, Walk):
+        return pdpte
     # The PDE: bits 51:12 are from PDPTEi, bits 11:3 are bits 29:21 of the linear address.
     pde_pa = (pdpte & bits(51, 12)) | field(va, 29, 21) << 3
-    pde = read_qword(pde_pa)
-    if pde is None:
-        return Walk("unreadable", tuple(path))
-    path.append(Step(2, pde_pa, pde))
-    if not pde & P:
-        return Walk("absent", tuple(path))
-    if reserved_in_pae_pde(machine, pde):
-        return Walk("malformed", tuple(path), reserved=reserved_in_pae_pde(machine, pde))
+    pde = use(path, 2, pde_pa, read_qword(pde_pa), partial(reserved_in_pae_pde, machine))
+    if isinstance(pde, Walk):
+        return pde
     # "If the PDE's PS flag is 1, the PDE maps a 2-MByte page", whatever CR4.PSE is.
     if pde & PS:
         return _mapped(path, (pde & bits(51, 21)) | (va & bits(20, 0)), 0x200000)
     # The PTE: bits 51:12 are from the PDE, bits 11:3 are bits 20:12 of the linear address.
     pte_pa = (pde & bits(51, 12)) | field(va, 20, 12) << 3
-    pte = read_qword(pte_pa)
-    if pte is None:
-        return Walk("unreadable", tuple(path))
-    path.append(Step(1, pte_pa, pte))
-    if not pte & P:
-        return Walk("absent", tuple(path))
-    if reserved_in_pae_pte(machine, pte):
-        return Walk("malformed", tuple(path), reserved=reserved_in_pae_pte(machine, pte))
+    pte = use(path, 1, pte_pa, read_qword(pte_pa), partial(reserved_in_pae_pte, machine))
+    if isinstance(pte, Walk):
+        return pte
     return _mapped(path, (pte & bits(51, 12)) | (va & bits(11, 0)), 0x1000)
 
 

@@ -1,5 +1,8 @@
 """From a linear address to a physical address: section 4.5, one paragraph per level."""
 
+from collections.abc import Callable
+from functools import partial
+
 from .bits import PS, RW, US, XD, P, bits, field
 from .formats import (
     reserved_in_pde,
@@ -31,6 +34,28 @@ def root_table(machine: Machine, cr3: int) -> int:
     return cr3 & bits(machine.maxphyaddr - 1, 12)
 
 
+def use(
+    path: list[Step],
+    level: int,
+    entry_pa: int,
+    entry: int | None,
+    reserved: Callable[[int], int] = lambda _: 0,
+) -> int | Walk:
+    """Return the next entry of a translation, or the walk that it ends.
+
+    "If a paging-structure entry's P flag (bit 0) is 0 or if the entry sets any reserved bit, the
+    entry is used neither to reference another paging-structure entry nor to map a page" (4.5).
+    """
+    if entry is None:
+        return Walk("unreadable", tuple(path))
+    path.append(Step(level, entry_pa, entry))
+    if not entry & P:
+        return Walk("absent", tuple(path))
+    if reserved(entry):
+        return Walk("malformed", tuple(path), reserved=reserved(entry))
+    return entry
+
+
 def translate(machine: Machine, read_qword: ReadQword, cr3: int, va: int) -> Walk:
     """Translate one canonical linear address, with every entry that was used on the way.
 
@@ -46,40 +71,25 @@ def translate(machine: Machine, read_qword: ReadQword, cr3: int, va: int) -> Wal
     # 56:48 of the linear address, bits 2:0 are all 0.
     if machine.levels == 5:
         pml5e_pa = root_table(machine, cr3) | field(va, 56, 48) << 3
-        pml5e = read_qword(pml5e_pa)
-        if pml5e is None:
-            return Walk("unreadable", tuple(path))
-        path.append(Step(5, pml5e_pa, pml5e))
-        if not pml5e & P:
-            return Walk("absent", tuple(path))
-        if reserved_in_pml5e(machine, pml5e):
-            return Walk("malformed", tuple(path), reserved=reserved_in_pml5e(machine, pml5e))
+        pml5e = use(path, 5, pml5e_pa, read_qword(pml5e_pa), partial(reserved_in_pml5e, machine))
+        if isinstance(pml5e, Walk):
+            return pml5e
         pml4 = pml5e & bits(51, 12)
 
     # The address of the PML4E: bits 51:12 are from CR3 or the PML5E, bits 11:3 are bits 47:39 of
     # the linear address, bits 2:0 are all 0.
     pml4e_pa = pml4 | field(va, 47, 39) << 3
-    pml4e = read_qword(pml4e_pa)
-    if pml4e is None:
-        return Walk("unreadable", tuple(path))
-    path.append(Step(4, pml4e_pa, pml4e))
-    if not pml4e & P:
-        return Walk("absent", tuple(path))
-    if reserved_in_pml4e(machine, pml4e):
-        return Walk("malformed", tuple(path), reserved=reserved_in_pml4e(machine, pml4e))
+    pml4e = use(path, 4, pml4e_pa, read_qword(pml4e_pa), partial(reserved_in_pml4e, machine))
+    if isinstance(pml4e, Walk):
+        return pml4e
 
     # The address of the PDPTE: bits 51:12 are from the PML4E, bits 11:3 are bits 38:30 of the
     # linear address, bits 2:0 are all 0. "If the PDPTE's PS flag is 1, the PDPTE maps a 1-GByte
     # page": bits 51:30 are from the PDPTE, bits 29:0 from the original linear address.
     pdpte_pa = (pml4e & bits(51, 12)) | field(va, 38, 30) << 3
-    pdpte = read_qword(pdpte_pa)
-    if pdpte is None:
-        return Walk("unreadable", tuple(path))
-    path.append(Step(3, pdpte_pa, pdpte))
-    if not pdpte & P:
-        return Walk("absent", tuple(path))
-    if reserved_in_pdpte(machine, pdpte):
-        return Walk("malformed", tuple(path), reserved=reserved_in_pdpte(machine, pdpte))
+    pdpte = use(path, 3, pdpte_pa, read_qword(pdpte_pa), partial(reserved_in_pdpte, machine))
+    if isinstance(pdpte, Walk):
+        return pdpte
     if pdpte & PS:
         return _mapped(machine, path, (pdpte & bits(51, 30)) | (va & bits(29, 0)), 0x40000000)
 
@@ -87,14 +97,9 @@ def translate(machine: Machine, read_qword: ReadQword, cr3: int, va: int) -> Wal
     # linear address, bits 2:0 are all 0. "If the PDE's PS flag is 1, the PDE maps a 2-MByte
     # page": bits 51:21 are from the PDE, bits 20:0 from the original linear address.
     pde_pa = (pdpte & bits(51, 12)) | field(va, 29, 21) << 3
-    pde = read_qword(pde_pa)
-    if pde is None:
-        return Walk("unreadable", tuple(path))
-    path.append(Step(2, pde_pa, pde))
-    if not pde & P:
-        return Walk("absent", tuple(path))
-    if reserved_in_pde(machine, pde):
-        return Walk("malformed", tuple(path), reserved=reserved_in_pde(machine, pde))
+    pde = use(path, 2, pde_pa, read_qword(pde_pa), partial(reserved_in_pde, machine))
+    if isinstance(pde, Walk):
+        return pde
     if pde & PS:
         return _mapped(machine, path, (pde & bits(51, 21)) | (va & bits(20, 0)), 0x200000)
 
@@ -102,14 +107,9 @@ def translate(machine: Machine, read_qword: ReadQword, cr3: int, va: int) -> Wal
     # address, bits 2:0 are all 0. "Every PTE maps a 4-KByte page": bits 51:12 are from the PTE,
     # bits 11:0 from the original linear address.
     pte_pa = (pde & bits(51, 12)) | field(va, 20, 12) << 3
-    pte = read_qword(pte_pa)
-    if pte is None:
-        return Walk("unreadable", tuple(path))
-    path.append(Step(1, pte_pa, pte))
-    if not pte & P:
-        return Walk("absent", tuple(path))
-    if reserved_in_pte(machine, pte):
-        return Walk("malformed", tuple(path), reserved=reserved_in_pte(machine, pte))
+    pte = use(path, 1, pte_pa, read_qword(pte_pa), partial(reserved_in_pte, machine))
+    if isinstance(pte, Walk):
+        return pte
     return _mapped(machine, path, (pte & bits(51, 12)) | (va & bits(11, 0)), 0x1000)
 
 
