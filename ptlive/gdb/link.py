@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from ptlive.target.guard import Watch
 
+#: What is said wherever there is none.
+NO_GUEST = "gdb is attached to no guest (target remote HOST:PORT)"
 # Not canonical with any number of levels, so that nothing is there.
 _NOWHERE = 1 << 63
 _SIGINT = (signal.SIGINT,)
@@ -86,7 +88,7 @@ def selected_vcpu() -> int:
     """Return the vCPU of gdb's selected thread. Raises PtliveError if there is none."""
     thread = gdb.selected_thread()
     if thread is None:
-        raise PtliveError("gdb has no guest: attach to one by `target remote`")
+        raise PtliveError(NO_GUEST)
     # (process, thread of the stub, 0): QEMU's threads are the vCPUs, from 1.
     return thread.ptid[1]
 

@@ -14,7 +14,7 @@ import gdb
 from ptlive.answers.spaces import cpu_of
 from ptlive.cli.options import LAST
 from ptlive.errors import PtliveError
-from ptlive.gdb.link import GdbLink, selected_vcpu
+from ptlive.gdb.link import NO_GUEST, GdbLink, selected_vcpu
 from ptlive.space import open_space
 from ptlive.target import running
 from ptlive.target.guard import Watch
@@ -115,7 +115,9 @@ class Session:
         try:
             return number(gdb.parse_and_eval(expression))
         except gdb.error as error:
-            raise PtliveError(str(error)) from None
+            # Of a register gdb says something else with each state that it may be in.
+            why = NO_GUEST if "$" in expression and gdb.selected_thread() is None else str(error)
+            raise PtliveError(why) from None
 
     def name_of(self, va: int) -> str | None:
         """See `Debugger.name_of`; of the files that gdb has loaded, wherever it moved them."""
@@ -171,7 +173,7 @@ def number(value: gdb.Value) -> int:
 def _connection() -> gdb.RemoteTargetConnection:
     connection = gdb.selected_inferior().connection
     if not isinstance(connection, gdb.RemoteTargetConnection) or gdb.selected_thread() is None:
-        raise PtliveError("gdb is attached to no guest (target remote HOST:PORT)")
+        raise PtliveError(NO_GUEST)
     try:
         # In a condition of a breakpoint gdb says of a thread that it runs, and yet has its
         # registers.
