@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ptlive.api.space import AddressSpace
     from ptlive.target.attach import Target
 
+_ENDED = "the session has ended"
 _WENT_ON = "the guest has run on: ask the session for its address space at this stop"
 
 
@@ -61,6 +62,7 @@ class Session(Debugging, Shown):
         self._address, self._qmp, self._source = address, qmp, memory
         self._was_running, self._program = was_running, program
         self._run: GdbRun | None = None
+        self._over = False
         self._base: Held | None = None
         self._now: Held | None = None
 
@@ -92,7 +94,10 @@ class Session(Debugging, Shown):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stack.__exit__(kind, error, trace)
+        try:
+            self._stack.__exit__(kind, error, trace)
+        finally:
+            self._over = True
 
     # What is known of the guest at this stop.
 
@@ -183,7 +188,7 @@ class Session(Debugging, Shown):
 
     def _let_go(self) -> None:
         """Stop the guest and take our breakpoints away, so that it can be given back."""
-        self._stale("the session has ended")
+        self._stale(_ENDED)
         run = self._gdb
         if run.failed:
             return
@@ -227,6 +232,8 @@ class Session(Debugging, Shown):
     def _gdb(self) -> GdbRun:
         if self._run is None:
             raise PtliveError("a session begins with its `with` block")
+        if self._over:
+            raise PtliveError(_ENDED)
         return self._run
 
     def _title(self) -> str:

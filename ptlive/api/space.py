@@ -75,7 +75,7 @@ class AddressSpace(Shown):
 
     @property
     def format(self) -> str:
-        """The name of the format, such as "5-level paging"."""
+        """The name of the format, such as "x86-64-5level"."""
         return self._inner.format.name
 
     @property

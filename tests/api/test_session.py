@@ -336,8 +336,9 @@ def test_a_session_is_opened_once(parked: Guest) -> None:
         space = session.space()
         assert "1 vCPU" in repr(session)
     assert "ended" in repr(session)
-    with pytest.raises(ptlive.PtliveError, match="the session has ended"):
-        space.translate(0)
+    for late in (lambda: space.translate(0), session.space, lambda: session.evaluate("1")):
+        with pytest.raises(ptlive.PtliveError, match="the session has ended"):
+            late()
     with pytest.raises(ptlive.PtliveError, match="opened before"):
         session.__enter__()
 
