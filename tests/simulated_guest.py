@@ -199,7 +199,9 @@ class Guest:
         if not command.startswith("gva2gpa"):
             return ""
         pa = self.debug_walk(int(command.split()[1], 0))
-        return "Unmapped\r\n" if pa is None else f"gpa: {pa:#x}\r\n"
+        if pa is None:
+            return "Unmapped\r\n"
+        return f"gpa: {pa:#x}\r\n" if pa else "gpa: 0\r\n"  # as C's %#x has it
 
     def monitor_many(self, commands: Sequence[str]) -> list[str]:
         return [self.monitor(command) for command in commands]

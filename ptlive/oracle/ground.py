@@ -141,7 +141,8 @@ def physical_many(stub: Stub, vcpu: int, vas: list[int]) -> list[int | None]:
     """Translate many addresses through QEMU's debug walker (the monitor's gva2gpa)."""
     # The monitor has a CPU of its own, counted from 0.
     replies = stub.monitor_many([f"cpu {vcpu - 1}", *(f"gva2gpa {va:#x}" for va in vas)])[1:]
-    found = [re.search(r"gpa: (0x[0-9a-f]+)", reply) for reply in replies]
+    # C's %# prints 0 without 0x (QEMU: hmp_gva2gpa).
+    found = [re.search(r"gpa: ((?:0x)?[0-9a-f]+)", reply) for reply in replies]
     for reply, match in zip(replies, found, strict=True):
         if match is None and "Unmapped" not in reply:
             raise PtliveError(f"QEMU's monitor does not know gva2gpa: {reply.strip()[:80]!r}")

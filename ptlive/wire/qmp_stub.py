@@ -85,7 +85,8 @@ class QmpStub:
             size = min(length - len(data), _PAGE - at % _PAGE)
             # Of the monitor's own CPU nothing is remembered from one QMP command to the next.
             _, said = self.monitor_many([f"cpu {vcpu - 1}", f"gva2gpa {at:#x}"])
-            match = re.search(r"gpa: (0x[0-9a-f]+)", said)
+            # C's %# prints 0 without 0x (QEMU: hmp_gva2gpa).
+            match = re.search(r"gpa: ((?:0x)?[0-9a-f]+)", said)
             if match is None:
                 return None
             row, valid = self._memory.read(u64(int(match[1], 16)), size)

@@ -75,7 +75,8 @@ class Guest:
         va = int(command.split()[1], 0)
         if va >> 12 in self.unmapped or not 0 <= va - BASE < len(self.memory):
             return "Unmapped\r\n"
-        return f"gpa: {va - BASE:#x}\r\n"
+        pa = va - BASE
+        return f"gpa: {pa:#x}\r\n" if pa else "gpa: 0\r\n"  # as C's %#x has it
 
     def registers_text(self) -> str:
         return (

@@ -84,7 +84,10 @@ class Asked:
         assert name == "human-monitor-command"
         self.calls.append(arguments)
         va = int(arguments["command_line"].split()[1], 16)
-        return "Unmapped\r\n" if va >> 32 else f"gpa: {va ^ 0x1000:#x}\r\n"
+        pa = va ^ 0x1000
+        if va >> 32:
+            return "Unmapped\r\n"
+        return f"gpa: {pa:#x}\r\n" if pa else "gpa: 0\r\n"  # as C's %#x has it
 
     def human(self, line: str) -> str:
         assert line == "info registers -a"
@@ -112,6 +115,7 @@ def test_virtual_reads_go_page_by_page() -> None:
     one, _ = stub()
     expected = bytes(at & 255 for at in (*range(0x1FF0, 0x2000), *range(0x10)))
     assert one.read_virtual(0xFF0, 0x20) == expected
+    assert one.read_virtual(0x1000, 8) == bytes(range(8)), "what is at physical address 0"
     assert one.read_virtual(1 << 32, 8) is None
     assert one.read_virtual(0x1_0000, 8) is None, "where no memory is"
 
