@@ -24,14 +24,23 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=ast.AST)
 
 PAGING = Path(next(iter(ptlive.paging.__path__)))
-FILES = ("format.py", "formats/x86_64.py", "rights.py", "access.py")
-#: Parts of these files that decide nothing about a translation or an access.
+FILES = ("format.py", "formats/x86_64.py", "rights.py", "access.py", "faults.py", "fields.py")
+_FOR_PEOPLE = "shows people an entry"
+#: Parts of these files that decide nothing about a translation or an access; of a class what
+#: stands outside of its methods.
 NO_RULES = {
     "names": "tells people what is granted",
     "denied_by": "tells people which level denies",
+    "denied": "tells people which level denies",
+    "pke": "what other architectures begin with; x86's is in Controls",
+    "pkru": "what other architectures begin with; x86's is in Controls",
+    **dict.fromkeys(("check_level", "classify", "refers_to", "fields", "bits"), _FOR_PEOPLE),
+    **dict.fromkeys(("reserved_bits", "why_malformed", "size_name"), _FOR_PEOPLE),
+    **dict.fromkeys(("pack_attributes", "unpack_attributes", "_packing"), _FOR_PEOPLE),
     "of": "tells people a field's value",
     "attributes": "names what is shown of a page",
     "_fields": "names bits for people; the key's, which decides, is a constant of its own",
+    "common_fields": "names bits for people, and for formats that are not asked here",
     "pieces": "splits long accesses; those of a selftest have 8 bytes in one page",
     "needs_page1gb": "tells a quirk, not a rule",
     "key_matters": "PKRU is known in a selftest",
@@ -114,6 +123,9 @@ def _places(node: ast.AST, where: str, around: ast.AST) -> Iterator[tuple[str, a
     if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
         where = node.name
         if where in NO_RULES:
+            for child in node.body if isinstance(node, ast.ClassDef) else []:
+                if isinstance(child, ast.FunctionDef):
+                    yield from _places(child, where, node)
             return
     if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in NO_RULES:
         return
@@ -204,7 +216,10 @@ class Laboratory:
             yield Rules(
                 make_format=parts["formats.x86_64"].make_levels,
                 translate=parts["translate"].translate,
-                check=parts["access"].check,
+                # The judge's controls are ours: their own method would ask our rules.
+                check=lambda translations, controls, kind: parts["access"].Controls.check(
+                    controls, translations, kind
+                ),
                 marks=OURS.marks,
             )
         finally:
