@@ -7,7 +7,7 @@ import click
 from ptlive.analysis.linux.absent import explain
 from ptlive.cli.main import DONE
 from ptlive.cli.options import NUMBER
-from ptlive.paging import control, fields, words
+from ptlive.paging import architectures, control, fields, words
 from ptlive.paging.format import Kind
 from ptlive.paging.formats import x86_64
 from ptlive.show import entries as show
@@ -23,7 +23,10 @@ from ptlive.show.words import address
     "--levels", type=click.Choice(["4", "5"]), default="5", show_default=True, help="Of the format."
 )
 @click.option(
-    "--format", "name", metavar="NAME", help="Another format of x86, such as pae, 32-bit, npt, ept."
+    "--format",
+    "name",
+    metavar="NAME",
+    help="Another format, such as pae, 32-bit, npt, ept, sv39, aarch64-4k-48, power-radix.",
 )
 @click.option(
     "--maxphyaddr",
@@ -54,8 +57,9 @@ def decode(
 ) -> int:
     """Decode one entry as an entry of a level."""
     efer = control.EFER.NXE if nxe else 0
-    fmt = control.format_named(
-        name or f"x86-64-{levels}level", efer, maxphyaddr=maxphyaddr, gbpages=gbpages
+    name = name or f"x86-64-{levels}level"
+    fmt = architectures.format_named(name) or control.format_named(
+        name, efer, maxphyaddr=maxphyaddr, gbpages=gbpages
     )
     lvl = fields.check_level(fmt, level)
     absent = fields.classify(fmt, lvl, entry) is Kind.ABSENT

@@ -43,6 +43,13 @@ def refers_to(fmt: Format, lvl: int, entry: int) -> int:
     return int(address(one)[0])
 
 
+def page_bits(fmt: Format, lvl: int, entry: int) -> int:
+    """Return log2 of the bytes that a leaf of this level maps."""
+    level = fmt.level(lvl)
+    grouped = level.leaf_bits(np.array([entry], dtype=np.uint64))[0] if level.leaf_bits else 0
+    return max(level.shift, int(grouped))
+
+
 def fields(fmt: Format, lvl: int, entry: int) -> list[tuple[Field, int]]:
     """Return the fields that an entry of this level has, with their values."""
     level = fmt.level(lvl)

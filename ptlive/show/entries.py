@@ -44,11 +44,14 @@ def entry_lines(fmt: Format, lvl: int, entry: int) -> Iterator[str]:
     found = fields.classify(fmt, lvl, entry)
     yield f"{entry:#018x} as a {level.spec} ({level.linux}, level {lvl}): {kind}"
     if found is Kind.LEAF:
-        yield f"  maps the {fields.size_name(level.shift)} page at {refers}"
+        size = fields.size_name(fields.page_bits(fmt, lvl, entry))
+        yield f"  maps the {size} page at {refers}"
     elif found is Kind.TABLE:
         yield f"  refers to the {fmt.level(lvl - 1).spec} table at {refers}"
-    for field, value in fields.fields(fmt, lvl, entry) if found is not Kind.ABSENT else ():
-        yield f"  {field.name:4} = {value}"
+    named = fields.fields(fmt, lvl, entry) if found is not Kind.ABSENT else []
+    width = max([4, *(len(field.name) for field, _ in named)])
+    for field, value in named:
+        yield f"  {field.name:{width}} = {value}"
     if found is Kind.ABSENT and entry:
         yield "  not present: the other bits belong to software"
     for bit in fields.reserved_bits(fmt, lvl, entry) if found is Kind.MALFORMED else ():
@@ -62,13 +65,14 @@ def entry_json(fmt: Format, lvl: int, entry: int) -> dict[str, Any]:
     level = fmt.level(lvl)
     kind = fields.classify(fmt, lvl, entry)
     present = kind is not Kind.ABSENT
+    size = fields.size_name(fields.page_bits(fmt, lvl, entry)) if kind is Kind.LEAF else None
     return {
         "level": lvl,
         "name": words.level_names(level),
         "entry": f"{entry:#018x}",
         "kind": kind.name.lower(),
         "refers_to": hex(fields.refers_to(fmt, lvl, entry)) if present else None,
-        "page_size": fields.size_name(level.shift) if kind is Kind.LEAF else None,
+        "page_size": size,
         "bits": fields.bits(fmt, lvl, entry),
         "reserved_bits_set": fields.reserved_bits(fmt, lvl, entry) if present else [],
     }

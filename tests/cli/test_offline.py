@@ -33,6 +33,33 @@ def test_decode_says_what_is_wrong_where_no_bit_alone_is(ptlive: Callable[..., D
 
 
 @pytest.mark.parametrize(
+    ("entry", "name", "lines"),
+    [
+        (
+            "0x80000000202120cf",
+            "sv39",
+            ("PTE[0] (pte, level 1): leaf", "the 64K page at 0x80840000"),
+        ),
+        (
+            "0x10000040417403",
+            "aarch64-16k-47",
+            ("L3 (pte, level 1): leaf", "the 2M page at 0x40400000"),
+        ),
+        ("0xc000000002051180", "power-radix", ("PTE3 (pte, level 1): leaf", "page at 0x2051000")),
+    ],
+)
+def test_decode_entries_of_other_architectures(
+    ptlive: Callable[..., Done], entry: str, name: str, lines: tuple[str, str]
+) -> None:
+    done = ptlive("decode", entry, "--level", "1", "--format", name)
+    assert (done.status, done.err) == (0, "")
+    first, second, *rest = done.out.splitlines()
+    assert first.endswith(lines[0])
+    assert second.endswith(lines[1])
+    assert len({line.index(" = ") for line in rest}) == 1
+
+
+@pytest.mark.parametrize(
     ("options", "kind"),
     [
         (["0x87", "--level", "3"], "leaf"),

@@ -160,6 +160,11 @@ def _format(name: str | None, told: dict[str, Shape]) -> tuple[Format, tuple[str
     return aarch64.make(shape, lower="lower" in halves, upper="upper" in halves), halves
 
 
+def format_named(name: str) -> Format:
+    """Return the format of that name. Raises PtliveError if there is none."""
+    return _format(name, {})[0]
+
+
 def _named(found: re.Match[str], like: Shape | None) -> Shape:
     """Return the shape of a format's name; what that leaves open is as the CPU has it."""
     wide = bool(found[3]) or (found[1] == "64k" and int(found[2]) > 48)

@@ -55,15 +55,15 @@ _BITS = {
     STORE: "store",
     BAD_CONFIG: "unsupported configuration",
 }
-_FORMATS = tuple(power.NAME + part for part in ("", "-user", "-kernel"))
+FORMATS = tuple(power.NAME + part for part in ("", "-user", "-kernel"))
 _OUTSIDE = ~0xC00F_FFFF_FFFF_FFFF & ((1 << 64) - 1)
 
 
 def paging(facts: Facts, wanted: Wanted) -> Paging:
     """Return what the process table says. Raises PtliveError where there is no radix tree."""
     state = facts.register("msr")
-    if wanted.format not in (None, *_FORMATS):
-        names = ", ".join(_FORMATS)
+    if wanted.format not in (None, *FORMATS):
+        names = ", ".join(FORMATS)
         raise PtliveError(f"there is no format {wanted.format!r}; there are {names}")
     amr, iamr = (facts.registers.get(name) or 0 for name in ("amr", "iamr"))
     rules = Rules(amr=amr, iamr=iamr)
