@@ -218,10 +218,14 @@ def copy(target: TargetOptions, how: How, range_: tuple[int, int], source: str) 
 
 @edit.command(cls=Command)
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--force", is_flag=True, help="Also where the guest has written since.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Also where it is not: the guest has written since, or is another.",
+)
 @target_options
 def undo(target: TargetOptions, file: Path, force: bool) -> int:
-    """Put back what an edit changed, if it is as the edit left it.
+    """Put back what an edit changed, if it is as the edit left it, in the same address space.
 
     What the MMU has noted since in entries that stay mapped (A, D) is kept.
     """
