@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from ptlive.verify.selftest.bench import Bench, bench, table_of
 from ptlive.verify.selftest.record import Cpu
 from ptlive.verify.selftest.variants import variants
 from tests.reference import sdm
+from tests.reference.machines import FIVE
 
 P, RW, US, PS, XD = 1, 2, 4, 1 << 7, 1 << 63
 
@@ -48,17 +51,7 @@ def test_the_tables_hold_each_variant_once_and_leave_room_for_the_prober(levels:
 @pytest.mark.parametrize("levels", [4, 5])
 def test_open_entries_lead_to_a_page_of_each_size(levels: int) -> None:
     """By the manual's walk, not ours."""
-    machine = sdm.Machine(
-        levels=levels,
-        maxphyaddr=40,
-        nxe=True,
-        gbpages=True,
-        wp=True,
-        smep=False,
-        smap=False,
-        pke=False,
-        pkru=0,
-    )
+    machine = replace(FIVE, levels=levels, maxphyaddr=40)
     with bench(levels, 0) as made:
         sizes = set()
         for va in addresses.singles(made).tolist():

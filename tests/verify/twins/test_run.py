@@ -26,6 +26,7 @@ from ptlive.verify.twins import pkru
 from ptlive.verify.twins import run as twin
 from tests.paging.plain_ram import FRAME, PlainRam
 from tests.reference import sdm
+from tests.reference.machines import FOUR
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,17 +35,7 @@ if TYPE_CHECKING:
 
 FRAMES = 32
 P, W, U, A, D, PS, XD = 1, 2, 4, 1 << 5, 1 << 6, 1 << 7, 1 << 63
-MACHINE = sdm.Machine(
-    levels=4,
-    maxphyaddr=40,
-    nxe=True,
-    gbpages=True,
-    wp=True,
-    smep=True,
-    smap=True,
-    pke=True,
-    pkru=0b1001_00,
-)
+MACHINE = replace(FOUR, maxphyaddr=40, smep=True, smap=True, pke=True, pkru=0b1001_00)
 
 
 def ram() -> PlainRam:
