@@ -102,7 +102,7 @@ def _status(name: str, command: click.Command, words: Sequence[str]) -> int:
     except click.UsageError as error:
         sentence = " ".join(error.format_message().split()).rstrip(".")
         raise gdb.GdbError(f"{sentence} (see help {told})") from None
-    except PtliveError as error:
+    except (PtliveError, gdb.error) as error:  # gdb's, where a burst of Ctrl-C has torn a reply
         raise gdb.GdbError(str(error)) from None
     except MemoryError:
         raise gdb.GdbError("this takes more memory than there is: ask about less") from None

@@ -80,6 +80,17 @@ def test_what_fails_is_one_sentence_and_ends_a_script(gdb: Scripted, tmp_path: P
     assert values(said) == [2]
 
 
+def test_an_error_of_gdb_itself_is_a_sentence_too(gdb: Scripted) -> None:
+    """As when many Ctrl-C have torn a reply apart, and it reads the rest for the next one."""
+    said = gdb(
+        *("python from ptlive.gdb.link import GdbLink", "python send = GdbLink.send"),
+        *("python", "def torn(*_):", "  GdbLink.send = send", "  raise gdb.error('torn')", "end"),
+        *("python GdbLink.send = torn", "ptlive map", "ptlive translate $rip"),
+    )
+    assert said.lstrip(">").startswith("torn\n")
+    assert "(4K page, RAM)" in said
+
+
 def test_what_is_found_is_no_error_but_a_status(gdb: Scripted) -> None:
     said = gdb(
         "ptlive translate 0x5000 --check",
