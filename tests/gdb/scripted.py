@@ -28,6 +28,8 @@ class Scripted:
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
         self._asked = 0
+        # What came behind the last answer: that the guest has stopped is told when it has.
+        self._late = b""
 
     def __call__(self, *commands: str) -> str:
         """Return all that some commands print, also where one fails."""
@@ -37,20 +39,21 @@ class Scripted:
         lines = "".join(f"{one}\n" for one in (*commands, f"echo {mark[:-1]}\\n"))
         self._process.stdin.write(lines.encode())
         self._process.stdin.flush()
-        said = self._until(mark).removesuffix(mark)
+        said = self._until(mark)
         assert "Traceback" not in said, said
         return said
 
     def _until(self, mark: str) -> str:
         assert self._process.stdout is not None
-        said = b""
+        said = self._late
         deadline = time.monotonic() + PATIENCE
-        while not said.endswith(mark.encode()):
+        while mark.encode() not in said:
             left = deadline - time.monotonic()
             ready = left > 0 and select.select([self._process.stdout], [], [], left)[0]
             more = os.read(self._process.stdout.fileno(), 1 << 16) if ready else b""
             assert more, said.decode()
             said += more
+        said, _, self._late = said.partition(mark.encode())
         return said.decode()
 
 
