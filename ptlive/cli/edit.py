@@ -323,6 +323,9 @@ def _written(work: _Work, done: show.Outcome) -> show.Outcome:
 def _confirmed(work: _Work, done: show.Outcome) -> show.Outcome:
     """Have the guest's own MMU confirm what is written, else that of a copy."""
     connection, space, one, *_ = work
+    if done.dangers:
+        # A fault that cannot be delivered resets the guest.
+        return _asked(work, replace(done, executed_why="a vCPU has lost what it stands on"))
     try:
         report = execute(connection.target, space, one.va, one.last_va, connection.running)
         return replace(done, executed=report)

@@ -11,7 +11,7 @@ from ptlive.access_kind import ACCESS_KINDS
 from ptlive.analysis.report import Report
 from ptlive.arrays import u64
 from ptlive.errors import PtliveError
-from ptlive.oracle.ground import table_addresses
+from ptlive.oracle.ground import GENERAL_PROTECTION, PAGE_FAULT, survey, table_addresses
 from ptlive.paging import rights
 from ptlive.paging.paths import leaves
 from ptlive.space import open_space
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ptlive.target.attach import Target
     from ptlive.target.cpu import CpuState
     from ptlive.target.running import Guest
+    from ptlive.wire.stub import Stub
 
 # Addresses in leaves and holes of the range that a twin is asked about: its answers come
 # within a second. So many accesses the guest's own vCPU executes, at 500 a second.
@@ -57,17 +58,30 @@ def dangers(target: Target, space: AddressSpace, edit: Edit) -> Iterator[str]:
     for cpu, own in own_spaces(target, space):
         after = dataclasses.replace(own, memory=edit.memory)
         needs = [("the code at its PC", cpu.pc, "execute")]
-        stack = None if target.file else target.stub.registers(cpu.vcpu).get("rsp")
-        if stack is not None:
-            needs.append(("its stack", stack - _WORD & (1 << 64) - 1, "write"))
-        tables = [] if target.file else table_addresses(target.stub, cpu.vcpu)
-        for name, at in tables:
-            needs.append((f"its {name}", at, ""))
+        if not target.file:
+            needs += _needed(target.stub, cpu.vcpu)
         for what, va, right in needs:
             lost = _lost(own, after, va, right)
             if lost:
                 yield f"vCPU {cpu.vcpu} would lose {what}, {va:#x}: {lost}"
     yield from _tables_lost(space, edit)
+
+
+def _needed(stub: Stub, vcpu: int) -> Iterator[tuple[str, int, str]]:
+    """Yield what a vCPU needs besides its code: what it is, where, and which right."""
+    registers = stub.registers(vcpu)
+    if "rsp" in registers:
+        yield "its stack", registers["rsp"] - _WORD & (1 << 64) - 1, "write"
+    for name, at in table_addresses(stub, vcpu):
+        yield f"its {name}", at, ""
+    try:
+        ground = survey(stub, vcpu, registers)
+    except (PtliveError, KeyError):
+        return  # exceptions go nowhere, or this is another architecture
+    for top in sorted({found.top for found in ground.entry.values() if found}):
+        yield "a stack of its exceptions", top - _WORD, "write"
+    for vector in (GENERAL_PROTECTION, PAGE_FAULT):
+        yield f"its handler of vector {vector}", ground.handlers[vector].handler, "execute"
 
 
 def _lost(before: AddressSpace, after: AddressSpace, va: int, right: str) -> str:

@@ -106,6 +106,22 @@ def test_what_a_vcpu_stands_on_is_not_taken_away_unasked(
 
 
 @pytest.mark.qemu
+def test_a_vcpu_that_has_lost_its_stack_executes_nothing(
+    ptlive: Callable[..., Done], menu_guest_5: Guest, tmp_path: Path
+) -> None:
+    before = state(menu_guest_5)
+    file = tmp_path / "undo.json"
+    how = ("--rights", "-w", "--write", "--undo", str(file), "--yes", *at(menu_guest_5))
+    done = ptlive("edit", "protect", "0x20c000..0x42ffff", *how)  # all that the kernel writes
+    assert done.status == 0, done.err
+    assert "would lose its stack" in done.out
+    assert "not verified by the guest's MMU: a vCPU has lost what it stands on" in done.out
+    assert re.search(r"^twin +TCG +fault +[1-9]", done.out, re.MULTILINE)
+    assert ptlive("edit", "undo", str(file), *at(menu_guest_5)).status == 0
+    assert state(menu_guest_5) == before
+
+
+@pytest.mark.qemu
 def test_a_running_guest_is_shown_but_not_written(
     ptlive: Callable[..., Done], linux_guest: Guest
 ) -> None:

@@ -16,7 +16,7 @@ from ptlive.paging.formats import bits32
 from ptlive.verify.edit import dangers, execute, own_spaces, words_of
 from tests.paging.plain_ram import FRAME
 from tests.paging.tables import PS, PWU, RW, P, machine
-from tests.simulated_guest import CODE, DATA, GDT, IDT, STACK, Guest, as_tcg
+from tests.simulated_guest import CODE, DATA, ENTRY_STACK, GDT, IDT, STACK, Guest, as_tcg
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +53,13 @@ def test_what_no_vcpu_stands_on_is_no_danger() -> None:
 
 @pytest.mark.parametrize(
     ("frame", "what"),
-    [(CODE, "the code at its PC"), (STACK, "its stack"), (IDT, "its IDT"), (GDT, "its GDT")],
+    [
+        (CODE, "the code at its PC"),
+        (STACK, "its stack"),
+        (ENTRY_STACK, "a stack of its exceptions"),
+        (IDT, "its IDT"),
+        (GDT, "its GDT"),
+    ],
 )
 def test_what_a_vcpu_stands_on_is_told_by_name(frame: int, what: str) -> None:
     guest = guest_of()
