@@ -164,9 +164,11 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(
 @pytest.fixture
 def still_linux(linux_guest: Guest) -> Iterator[Guest]:
     """Linux that stands still; afterwards it runs on, and answers."""
+    # QMP serves one at a time, and the commands ask it, too.
     with Qmp(linux_guest.qmp) as qmp:
         qmp.command("stop")
-        yield linux_guest
+    yield linux_guest
+    with Qmp(linux_guest.qmp) as qmp:
         qmp.command("cont")
     assert "42" in ask(linux_guest, "echo $((6 * 7))")
 
