@@ -13,19 +13,19 @@ typedef struct {
 
 static inline bool pmd_none(pmd_t pmd)
 {
-	return !pmd.pmd;
+	return !pmd_val(pmd);
 }
 
 static inline bool pmd_bad(pmd_t pmd)
 {
-	return table_bad(pmd.pmd);
+	return table_bad(pmd_val(pmd));
 }
 
 static inline bool pmd_trans_huge(pmd_t pmd)
 {
 	unsigned long leaf = _PAGE_PRESENT | _PAGE_PSE;
 
-	return (pmd.pmd & leaf) == leaf;
+	return (pmd_val(pmd) & leaf) == leaf;
 }
 
 static inline void set_pmd(pmd_t *pmd, pmd_t value)
@@ -35,17 +35,17 @@ static inline void set_pmd(pmd_t *pmd, pmd_t value)
 
 static inline void pmd_clear(pmd_t *pmd)
 {
-	pmd->pmd = 0;
+	pmd_val(*pmd) = 0;
 }
 
 static inline void pmd_populate(pmd_t *pmd, pte_t *pte)
 {
-	pmd->pmd = __pa(pte) | _PAGE_TABLE;
+	pmd_val(*pmd) = __pa(pte) | _PAGE_TABLE;
 }
 
 static inline pte_t *pmd_pgtable(pmd_t pmd)
 {
-	return __va(pmd.pmd & PTE_PFN_MASK);
+	return __va(pmd_val(pmd) & PTE_PFN_MASK);
 }
 
 static inline pte_t *pte_offset(pmd_t *pmd, unsigned long addr)
@@ -55,7 +55,7 @@ static inline pte_t *pte_offset(pmd_t *pmd, unsigned long addr)
 
 static inline bool pte_none(pte_t pte)
 {
-	return !pte.pte;
+	return !pte_val(pte);
 }
 
 static inline void set_pte(pte_t *pte, pte_t value)
@@ -65,37 +65,37 @@ static inline void set_pte(pte_t *pte, pte_t value)
 
 static inline void pte_clear(pte_t *pte)
 {
-	pte->pte = 0;
+	pte_val(*pte) = 0;
 }
 
 static inline pmd_t pmd_wrprotect(pmd_t pmd)
 {
-	return __pmd(pmd.pmd & ~_PAGE_RW);
+	return __pmd(pmd_val(pmd) & ~_PAGE_RW);
 }
 
 static inline pte_t pte_wrprotect(pte_t pte)
 {
-	return __pte(pte.pte & ~_PAGE_RW);
+	return __pte(pte_val(pte) & ~_PAGE_RW);
 }
 
 static inline pmd_t pmd_mkold(pmd_t pmd)
 {
-	return __pmd(pmd.pmd & ~_PAGE_ACCESSED);
+	return __pmd(pmd_val(pmd) & ~_PAGE_ACCESSED);
 }
 
 static inline pte_t pte_mkold(pte_t pte)
 {
-	return __pte(pte.pte & ~_PAGE_ACCESSED);
+	return __pte(pte_val(pte) & ~_PAGE_ACCESSED);
 }
 
 static inline pmd_t pmd_modify(pmd_t pmd, unsigned long prot)
 {
-	return __pmd((pmd.pmd & ~_PAGE_PROT_MASK) | prot);
+	return __pmd((pmd_val(pmd) & ~_PAGE_PROT_MASK) | prot);
 }
 
 static inline pte_t pte_modify(pte_t pte, unsigned long prot)
 {
-	return __pte((pte.pte & ~_PAGE_PROT_MASK) | prot);
+	return __pte((pte_val(pte) & ~_PAGE_PROT_MASK) | prot);
 }
 
 /* The bit for the memory type lies elsewhere in a large leaf, where bit 7 says that it is one. */
