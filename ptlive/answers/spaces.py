@@ -65,7 +65,7 @@ def found_roots(
     if fmt.roots > 1:
         raise PtliveError(
             f"root tables are looked for where one makes an address space, and in {fmt.name} "
-            f"{fmt.roots} do: name one by --root"
+            f"{fmt.roots} do: other commands take one as --root"
         )
     used: dict[int, tuple[int, ...]] = {}
     for cpu in target.cpus:

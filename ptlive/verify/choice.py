@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ptlive.errors import PtliveError
 from ptlive.oracle.twin.qemu import version_of
+from ptlive.paging.control import FORMAT_OF_MODE
 from ptlive.target.machine import QEMU
 from ptlive.verify import debug_walker, stepped
 from ptlive.verify.twins import run as twin
@@ -66,7 +67,9 @@ def choose(
         oracles = (twin.ORACLE,) if ram else (debug_walker.ORACLE,)
         if ram is None:
             text = f"QEMU's debug walker is asked, not the MMU: {why}"
-            notes.append(("not-the-mmu", f"{text}; --oracle stepped asks the MMU"))
+            # What else there is: not under KVM (below), and of x86's modes only.
+            steps = target.accelerator == "TCG" and all(_is_x86(space) for space in spaces)
+            notes.append(("not-the-mmu", text + "; --oracle stepped asks the MMU" * steps))
     elif twin.ORACLE in oracles:
         ram = find_ram(target, guest)
         for space in spaces:
@@ -93,6 +96,10 @@ def choose(
         if space.controls.key_matters and controls.pkru is not None:
             notes.append(("pkru", f"PKRU of vCPU {space.vcpu} is {controls.pkru:#x}"))
     return Choice(tuple(oracles), list(dict.fromkeys(notes)), known, ram, version)
+
+
+def _is_x86(space: AddressSpace) -> bool:
+    return space.format.name in FORMAT_OF_MODE.values()
 
 
 def _affordable(

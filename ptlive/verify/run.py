@@ -133,7 +133,7 @@ def verify(
         debug_walker.compare(report, translations, answers, plan.root)
         if left:
             check = report.check(debug_walker.ORACLE, debug_walker.ANSWERED_BY, "frame")
-            check.unchecked["not chosen (--probes asks for more)"] += left
+            check.unchecked["not chosen: more entries than probes"] += left
     if info_tlb.ORACLE in plan.oracles:
         _ask_info_tlb(target, space, plan, graph, report, progress)
     report.seconds = time.monotonic() - begun
@@ -187,7 +187,7 @@ def _ask_stepped(
         translations = space.translate(va)
         comparison = stepped.Comparison(report, translations, target.accelerator, plan.root)
         if left:
-            reason = "not chosen (--probes asks for more)"
+            reason = "not chosen: more entries than probes"
             report.check(stepped.ORACLE, target.accelerator, "fault").unchecked[reason] = (
                 left * len(plan.kinds)
             )

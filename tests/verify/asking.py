@@ -34,7 +34,7 @@ def check_of(report: Report, aspect: str, oracle: str = "stepped") -> Check:
 def asked_and_answered(report: Report, plan: Plan, addresses: int) -> None:
     """Every question is checked or has a reason; so has every property of an answer."""
     fault = check_of(report, "fault")
-    left = fault.unchecked.get("not chosen (--probes asks for more)", 0)
+    left = fault.unchecked.get("not chosen: more entries than probes", 0)
     total = fault.checked + sum(fault.unchecked.values())
     assert total - left == addresses * len(plan.kinds)
     done = {

@@ -98,6 +98,7 @@ def test_a_slow_copy_is_made_only_when_asked_for(found: Found, ask: Any) -> None
     said = texts(chosen)["not-the-mmu"]
     assert "--oracle twin copies it first, in about 64 s" in said
     assert said.endswith("--oracle stepped asks the MMU")
+    assert texts(ask(accelerator="KVM"))["not-the-mmu"].endswith("in about 64 s")
     assert ask("twin").oracles == ("twin",)
     assert "about 64 s" in texts(ask("twin"))["ram-copied"]
 
