@@ -87,13 +87,15 @@ class _Explainer:
         self.target, self.space, self.asked = target, space, asked
         self.controls = space.controls
         self.registers = _registers(target, space.vcpu)
-        if not {"rax", "rsp", "eflags"} <= self.registers.keys():
+        self.long_mode = bool(self.registers["efer"] & _LMA)
+        # A stub has all of them or none; a CPU of 32 bits has eight.
+        wanted = {"rax", "rsp", "eflags"} | ({"r15"} if self.long_mode else set())
+        if not wanted <= self.registers.keys():
             raise PtliveError(
                 f"{target.address} has no general registers of vCPU {space.vcpu}: an instruction's "
                 "addresses cannot be computed"
             )
         self.cpu = processor(target.stub, space.vcpu)
-        self.long_mode = bool(self.registers["efer"] & _LMA)
         self.notes: list[tuple[str, str]] = []
 
     def explain(self) -> Explained:
