@@ -25,10 +25,14 @@ _LEFT_OUT = pytest.StashKey[int]()
 
 
 def pytest_configure() -> None:
-    # Under nohup, or as a shell's background job, SIGINT comes ignored, to us and to all
-    # that we start; the tests that interrupt things need it as it is on a terminal.
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Under nohup, or as a shell's background job, these come ignored, to us and to all
+    # that we start; the tests that interrupt things need them as they are on a terminal.
+    for number, usual in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGHUP, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

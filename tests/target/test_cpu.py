@@ -99,7 +99,12 @@ def test_reads_the_vcpus_of_another_architecture() -> None:
     assert [(cpu.vcpu, cpu.pc, cpu.halted) for cpu in cpus] == [(1, 1, False), (2, 2, True)]
     assert cpus[0].architecture.name == "riscv64"
     assert cpus[0].registers == {"satp": 9 << 60, "mstatus": 0, "menvcfg": None, "priv": 1}
-    assert cpus[0].features == {"svnapot": 1, "svpbmt": 0, "svadu": None}
+    assert cpus[0].features == {
+        "svnapot": 1,
+        "svpbmt": 0,
+        "svadu": None,
+        "svrsw60t59b": None,
+    }
     assert cpus == read_cpus(riscv(("true", "true")))
     assert read_cpus(riscv(("true", "false")))[0].features["svnapot"] is None
 
