@@ -69,10 +69,6 @@ class Encoder:
             self._encode(step)
         self._row("END")
         self._first = self._put(np.array(self._rows, dtype=np.uint64).reshape(-1))
-        if self.size > window.EXTRA_LIMIT:
-            raise PtliveError(
-                f"{self.size >> 20} MB are too much for one twin: ask for fewer accesses at a time"
-            )
 
     def fill(self, memory: U8) -> None:
         """Write the script into the extra RAM."""
@@ -92,11 +88,16 @@ class Encoder:
         """Return the physical address of `length` bytes of the extra RAM."""
         at = self.size
         self.size += -(-length // 8) * 8
+        if self.size > window.EXTRA_LIMIT:
+            raise PtliveError(
+                f"{self.size >> 20} MB and more are too much for one twin: ask for fewer accesses "
+                "at a time"
+            )
         return self.extra + at
 
     def _put(self, array: U64) -> int:
         """Return the physical address at which an array will lie."""
-        at = self._reserve(array.nbytes)
+        at = self._reserve(array.nbytes)  # before it is copied
         self._arrays.append((at - self.extra, np.ascontiguousarray(array)))
         return at
 
@@ -164,8 +165,8 @@ class Encoder:
 
     def _look(self, code: str, addresses: U64, words: int) -> None:
         """Read `words` words at each address; the borrowed entry is shown as the guest has it."""
-        self._check(addresses, "read")
         out = self._reserve(8 * words * len(addresses)) - self.extra
+        self._check(addresses, "read")
         self._row(code, len(addresses), A=self._put(addresses), B=self.extra + out)
         hidden = np.uint64(self._root_entry(0)) - addresses
 
