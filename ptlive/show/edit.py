@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _HEADER = ("entry", "table", "at", "was", "", "becomes", "")
 # So many lines of entries are shown; the JSON has all.
 SHOWN = 40
+# So many frames are named in a command to type.
+SHOWN_FRAMES = 3
 
 
 class Flushed(NamedTuple):
@@ -94,10 +96,18 @@ def lines(done: Outcome, targets: Sequence[str]) -> Iterator[str | Text]:
             yield verdict(f"not verified by {who}: {plain(why)}", good=None)
     what = summary(done.changed, done.tables)
     if done.flushed is None or done.undo is None:
+        yield f"other address spaces may have the same tables: {asking(done.changed)} tells"
         yield f"{what} would change; nothing was written (--write does it)"
         return
     yield verdict(done.flushed.text, good=True if done.flushed.done else None)
     yield f"{what} written; to undo it: ptlive edit undo {plain(str(done.undo))}"
+
+
+def asking(changed: Sequence[Write]) -> str:
+    """Return the command that tells whose tables are changed, of the first few."""
+    frames = np.unique(np.concatenate([write.address & ~np.uint64(0xFFF) for write in changed]))
+    named = " ".join(f"{frame:#x}" for frame in frames[:SHOWN_FRAMES].tolist())
+    return f"ptlive find {named} --all-roots"
 
 
 def as_json(done: Outcome, name: str, targets: Sequence[str]) -> dict[str, Any]:

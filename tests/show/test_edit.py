@@ -64,7 +64,11 @@ def test_neighbours_that_change_alike_are_one_line() -> None:
         f"PTE {index}..{index + 3} {int(table):#x} {first:#x} {DATA * FRAME | 0x63:#x}... "
         "leaf P R/W A D 0x0 absent"
     )
-    assert said(done)[-1] == "4 entries would change; nothing was written (--write does it)"
+    assert said(done)[-2:] == [
+        "other address spaces may have the same tables: "
+        f"ptlive find {int(table):#x} --all-roots tells",
+        "4 entries would change; nothing was written (--write does it)",
+    ]
 
 
 def test_what_changes_otherwise_is_another_line() -> None:
