@@ -15,7 +15,7 @@ import numpy as np
 
 from ptlive.access_kind import ACCESS_KINDS
 from ptlive.analysis.report import Disagreement
-from ptlive.paging.access import ALLOWED
+from ptlive.paging.access import ALLOWED, UNPREDICTABLE
 from ptlive.paging.words import outcome_words
 from ptlive.verify.run import Plan, verify
 from ptlive.verify.stepped import path_of
@@ -92,6 +92,9 @@ def _hold(report: Report, translations: Translations, question: Question, line: 
     frame = report.check(ORACLE, ANSWERED_BY, "frame")
     if not expected.asked:
         fault.unchecked[f"the guest does not ask: {line.why}"] += 1
+        return
+    if question.vector == UNPREDICTABLE:
+        fault.unchecked[question.unchecked or "the tables do not say"] += 1
         return
     pairs = [
         (

@@ -112,6 +112,18 @@ def test_one_wrong_expectation_is_one_disagreement(
     assert coverage.missing(2) == 0
 
 
+def test_what_cannot_be_predicted_is_no_disagreement(
+    menu_guest_5: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stepped.SteppedProbe, "pkru", lambda self: None)
+    with parked(menu_guest_5) as (target, space, menu):
+        report, _ = ask(target, space, shortened(menu))
+    assert report.disagreements == []
+    for oracle in ("stepped", demo.ORACLE):
+        (fault,) = (c for c in report.checks if (c.oracle, c.aspect) == (oracle, "fault"))
+        assert fault.unchecked["PKRU is not known"] > 0
+
+
 def test_a_probe_that_is_dropped_is_missed(
     menu_guest_5: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -158,10 +158,7 @@ class SteppedProbe:
             rip, after_rip = gadget.va, gadget.next_va
             values = {gadget.value: token if gadget is found.store else ~token & (1 << 64) - 1}
             values |= {gadget.address: probe.va}
-        for _ in range(ATTEMPTS):
-            after = self._step(user=user, rip=rip, ac=probe.kind.ac, values=values)
-            if after["rip"] != rip:
-                break
+        after = self._step(user=user, rip=rip, ac=probe.kind.ac, values=values)
         entries, there, stack = self._look(probe)
         if after["rip"] == after_rip:
             if fetch:
@@ -228,7 +225,10 @@ class SteppedProbe:
         changed = {name: value for name, value in wanted.items() if self._now[name] != value}
         # Writing CR3 flushes the TLB, so that the MMU walks the tables as they are now.
         changed["cr3"] = self._found["cr3"]
-        self._now = self._stub.step(self._vcpu, changed)
+        for _ in range(ATTEMPTS):
+            self._now = self._stub.step(self._vcpu, changed)
+            if self._now["rip"] != rip:
+                break
         return self._now
 
     def _look(self, probe: Probe) -> tuple[tuple[int, ...], int, tuple[int, int]]:

@@ -32,6 +32,8 @@ from tests.simulated_guest import (
 from tests.verify.asking import HERE, STEPPED, VA, asked_and_answered, check_of, kernel_page
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tests.reference.sdm import Access, Machine, Outcome
 
 
@@ -143,6 +145,28 @@ def test_pkru_is_read_by_the_guest_itself() -> None:
     report = verify(guest.target(), guest.space(), replace(STEPPED, va=u64(VA, VA + FRAME)))
     assert report.disagreements == []
     assert "PKRU is not known" not in check_of(report, "fault").unchecked
+    assert guest.state() == before
+
+
+def test_a_step_in_which_nothing_was_executed_is_made_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As of QEMU on a busy computer; the first of all steps is the one that reads PKRU."""
+    guest = Guest(machine(levels=4, pke=True, pkru=0x5555_5550))
+    guest.map(VA, DATA * FRAME, PWU | 1 << 59)
+    step, calls = guest.step, iter(range(1 << 20))
+
+    def busy(vcpu: int, values: Mapping[str, int] | None = None) -> dict[str, int]:
+        if next(calls) % 3:
+            return step(vcpu, values)
+        guest.write_registers(vcpu, values or {})
+        return dict(guest.registers_now)
+
+    monkeypatch.setattr(guest, "step", busy)
+    before = guest.state()
+    report = verify(guest.target(), guest.space(), replace(STEPPED, va=u64(VA)))
+    assert report.disagreements == []
+    assert dict(check_of(report, "fault").unchecked) == {}
     assert guest.state() == before
 
 
