@@ -10,7 +10,7 @@ from ptlive.arrays import pieces
 from ptlive.errors import PtliveError
 from ptlive.paging import rights
 from ptlive.paging.format import Kind
-from ptlive.paging.select import Leaves, leaves
+from ptlive.paging.select import leaves
 from ptlive.paging.sums import of_nodes, running
 from ptlive.paging.walk import walk
 
@@ -135,15 +135,10 @@ def count(
 
 
 def covering(graph: Graph, pa: U64) -> Index:
-    """Return by how many leaf entries of a walk each of these bytes can be written.
-
-    What a kernel writes is meant: of memory that it has freed between the sections of its
-    image, the image's own mapping is still there, but read-only.
-    """
+    """Return how many leaf entries of a walk map each of these bytes of physical memory."""
     found = np.zeros(pa.size, dtype=np.intp)
     for floor in graph.floors:
         some = leaves(floor)
-        some = Leaves(floor, some.edge[rights.granted(floor.fmt, some.rights, "write")])
         # A table may stand in several nodes, its entries are the same.
         once = np.unique(some.entry_pa, return_index=True)[1]
         begin, end = np.sort(some.pa[once]), np.sort(some.last_pa[once])

@@ -54,7 +54,7 @@ class Facts:
     vcpus: those whose CR3 it is in; below: None if that was too much to walk
     shared, differing, kernel: how many entries of its upper half are those of a known
         root, are others, and how many that root has
-    mapped: how often the kernel maps its frame writable; partner: the other half of its pair
+    mapped: how often the kernel maps its frame; partner: the other half of its pair
     partner_sure: they have the same lower half, which is not empty; guarded: the entries of
         its own deny what those of the partner grant
     entrance: it is the half without the kernel; copies: others with the same entries

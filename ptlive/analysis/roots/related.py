@@ -164,7 +164,7 @@ def _below(counts: Counts, row: int) -> Below | None:
 def _folded(some: Candidates, in_use: Bool, mapped: Index) -> tuple[Index, list[tuple[int, ...]]]:
     """Fold tables with the same entries; return the rows that stand for them, and the others.
 
-    Those in use stand for themselves. Of others the one that the kernel can write most often
+    Those in use stand for themselves. Of others the one that the kernel maps most often
     does: a freed root looks like the kernel's own, which is in the kernel's image. A copy of
     a table that refers to itself still refers to that one.
     """

@@ -46,13 +46,12 @@ def test_each_root_of_one_walk_has_its_own_numbers(case: Case, other: int) -> No
 
 @settings(max_examples=40, deadline=None)
 @given(cases())
-def test_by_how_many_entries_a_frame_can_be_written(case: Case) -> None:
+def test_how_often_a_frame_is_mapped(case: Case) -> None:
     graph = walk(case.fmt, case.ram, case.roots)
     asked = [case.ram.base + n * FRAME for n in range(6)]
     leaves = {
         (leaf.entry_pa, leaf.pa, leaf.last_va - leaf.va)
         for leaf in enumerate_leaves(case.machine, case.ram.qword, case.root)
-        if leaf.write
     }
     # Of each entry once: an entry that stands at several levels maps other bytes at each.
     expected = [sum(pa <= at <= pa + span for _, pa, span in leaves) for at in asked]
