@@ -134,16 +134,26 @@ def count(
     return Counts(**rows, known=known, visited=np.unique(np.concatenate(visited)))
 
 
-def covering(graph: Graph, pa: U64) -> Index:
-    """Return how many leaf entries of a walk map each of these bytes of physical memory."""
-    found = np.zeros(pa.size, dtype=np.intp)
+class Covered(NamedTuple):
+    """How bytes of memory are mapped, intp[n] each: how often, and the largest page's level."""
+
+    times: Index
+    lvl: Index
+
+
+def covering(graph: Graph, pa: U64) -> Covered:
+    """Return by which leaf entries of a walk these bytes of physical memory are mapped."""
+    times = np.zeros(pa.size, dtype=np.intp)
+    lvl = np.zeros(pa.size, dtype=np.intp)
     for floor in graph.floors:
         some = leaves(floor)
         # A table may stand in several nodes, its entries are the same.
         once = np.unique(some.entry_pa, return_index=True)[1]
         begin, end = np.sort(some.pa[once]), np.sort(some.last_pa[once])
-        found += np.searchsorted(begin, pa, "right") - np.searchsorted(end, pa)
-    return found
+        here = np.searchsorted(begin, pa, "right") - np.searchsorted(end, pa)
+        times += here
+        lvl = np.where(here > 0, np.maximum(lvl, floor.lvl), lvl)
+    return Covered(times, lvl)
 
 
 def _counted(graph: Graph, frames: Frames, spaces: int) -> dict[str, U64]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ptlive.analysis.roots import halves
 from ptlive.analysis.roots.candidates import Candidates, best_share, groups, pairs
-from ptlive.analysis.roots.count import covering
+from ptlive.analysis.roots.count import Covered, covering
 from ptlive.analysis.roots.judge import Below, Facts
 from ptlive.arrays import pieces, u64
 
@@ -111,9 +111,10 @@ def facts_of(
     """Fold equal tables, find pairs, and say what is known of each."""
     if not len(some):
         return []
-    mapped = covering(graph, some.address) if graph else np.zeros(len(some), dtype=np.intp)
+    nowhere = np.zeros(len(some), dtype=np.intp)
+    covered = covering(graph, some.address) if graph else Covered(nowhere, nowhere)
     in_use = np.isin(some.address, u64(*search.used))
-    chosen, copies = _folded(some, in_use, mapped)
+    chosen, copies = _folded(some, in_use, covered)
     kept = some.take(chosen)
     found = pairs(kept)
     partner = found | {few: many for many, few in found.items()}
@@ -130,7 +131,7 @@ def facts_of(
                 shared=int(shares.same[row]),
                 differing=int(shares.differs[row]),
                 kernel=int(used[row]),
-                mapped=int(mapped[at]),
+                mapped=int(covered.times[at]),
                 partner=None if other is None else int(kept.address[other]),
                 partner_sure=row in sure,
                 guarded=row in found and _guarded(kept, row, found[row]),
@@ -161,15 +162,20 @@ def _below(counts: Counts, row: int) -> Below | None:
     return Below(*(int(getattr(counts, name)[row]) for name in Below._fields))
 
 
-def _folded(some: Candidates, in_use: Bool, mapped: Index) -> tuple[Index, list[tuple[int, ...]]]:
+def _folded(
+    some: Candidates, in_use: Bool, covered: Covered
+) -> tuple[Index, list[tuple[int, ...]]]:
     """Fold tables with the same entries; return the rows that stand for them, and the others.
 
     Those in use stand for themselves. Of others the one that the kernel maps most often
-    does: a freed root looks like the kernel's own, which is in the kernel's image. A copy of
-    a table that refers to itself still refers to that one.
+    does: a freed root looks like the kernel's own, which is in the kernel's image. So may the
+    freed one be, in what was given back of the gaps between the image's sections (Linux,
+    mark_rodata_ro) or behind its data (free_initmem): gaps are split off from the sections'
+    large pages, and the rest lies behind. A copy of a table that refers to itself still refers
+    to that one.
     """
     group = groups(halves.identity(some.fmt, some.entry))
-    order = np.lexsort((some.address, -mapped, ~in_use, group))
+    order = np.lexsort((some.address, -covered.lvl, -covered.times, ~in_use, group))
     is_first = np.diff(group[order], prepend=-1) != 0
     stands = is_first | in_use[order]
     chosen = np.sort(order[stands])

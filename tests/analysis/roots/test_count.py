@@ -50,9 +50,11 @@ def test_how_often_a_frame_is_mapped(case: Case) -> None:
     graph = walk(case.fmt, case.ram, case.roots)
     asked = [case.ram.base + n * FRAME for n in range(6)]
     leaves = {
-        (leaf.entry_pa, leaf.pa, leaf.last_va - leaf.va)
+        (leaf.entry_pa, leaf.pa, leaf.last_va - leaf.va, leaf.level)
         for leaf in enumerate_leaves(case.machine, case.ram.qword, case.root)
     }
     # Of each entry once: an entry that stands at several levels maps other bytes at each.
-    expected = [sum(pa <= at <= pa + span for _, pa, span in leaves) for at in asked]
-    assert covering(graph, np.array(asked, dtype=np.uint64)).tolist() == expected
+    levels = [[lvl for _, pa, span, lvl in leaves if pa <= at <= pa + span] for at in asked]
+    found = covering(graph, np.array(asked, dtype=np.uint64))
+    assert found.times.tolist() == [len(some) for some in levels]
+    assert found.lvl.tolist() == [max(some, default=0) for some in levels]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ptlive.analysis.roots import judge
-from tests.analysis.roots.system import HALF, IMAGE_AT, TABLE, USER, System
+from tests.analysis.roots.system import DIRECT_AT, HALF, IMAGE_AT, TABLE, USER, System
 from tests.paging.plain_ram import FRAME
 from tests.paging.tables import PS, XD, A, D
 
@@ -52,6 +52,20 @@ def test_freed_roots_are_copies_of_the_kernels_own() -> None:
     assert set(found) == {process, system.init}
     assert found[system.init].copies == tuple(freed)
     assert "its frame is mapped 2 times, as the kernel's image" in found[system.init].evidence
+
+
+def test_a_root_that_was_freed_between_the_images_sections_is_a_copy_too() -> None:
+    """It is mapped as often, and lies before; but its large page was split when it was freed."""
+    system = System(free=520 * FRAME)
+    system.map(system.init, DIRECT_AT, 0, level=2)
+    for at in range(0, 1 << 21, FRAME):
+        system.map(system.init, DIRECT_AT + at, at | TABLE | XD, upper=TABLE)
+    process = system.root()
+    gap = 5 * FRAME
+    system.ram.table(gap)[HALF:] = system.ram.table(system.init)[HALF:]
+    found = system.shown(process)
+    assert set(found) == {process, system.init}
+    assert found[system.init].copies == (gap,)
 
 
 def test_a_freed_root_alone_is_less_sure() -> None:
