@@ -35,7 +35,7 @@ NO_RULES = {
     "pke": "what other architectures begin with; x86's is in Controls",
     "pkru": "what other architectures begin with; x86's is in Controls",
     **dict.fromkeys(("check_level", "classify", "refers_to", "fields", "bits"), _FOR_PEOPLE),
-    **dict.fromkeys(("reserved_bits", "why_malformed", "size_name"), _FOR_PEOPLE),
+    **dict.fromkeys(("reserved_bits", "why_malformed", "page_bits", "size_name"), _FOR_PEOPLE),
     **dict.fromkeys(("pack_attributes", "unpack_attributes", "_packing"), _FOR_PEOPLE),
     "of": "tells people a field's value",
     "attributes": "names what is shown of a page",
